@@ -1,0 +1,62 @@
+/* hash.h - the keyed hash of L1: two secret words, 64 bits out.
+ * Built from 64x64->128 bit multiplications folded by xor, the "mum" step that wyhash and its kin use
+ * (https://github.com/wangyi-fudan/wyhash describes it). Keyed so that somebody who can choose keys cannot aim at
+ * one bucket; it is not a MAC. Two processes of one host must agree: the byte order is fixed to little-endian loads. */
+#ifndef MT_BASE_HASH_H
+#define MT_BASE_HASH_H
+
+#include <endian.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct hash_key {
+        uint64_t word[2];
+};
+
+static inline uint64_t hash_load64(const char *p)
+{
+        uint64_t v;
+
+        memcpy(&v, p, sizeof v);
+        return le64toh(v);
+}
+
+static inline uint64_t hash_load32(const char *p)
+{
+        uint32_t v;
+
+        memcpy(&v, p, sizeof v);
+        return le32toh(v);
+}
+
+static inline uint64_t hash_fold(uint64_t a, uint64_t b)
+{
+        __uint128_t product = (__uint128_t)a * b;
+
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t mt_hash(const void *data, size_t len, struct hash_key key)
+{
+        const char *p = data;
+        uint64_t    seed = key.word[0] ^ hash_fold(key.word[0] ^ len, UINT64_C(0x9e3779b97f4a7c15));
+        uint64_t    a = 0, b = 0;
+        size_t      left = len;
+
+        for (; left > 16; left -= 16, p += 16)
+                seed = hash_fold(hash_load64(p) ^ key.word[1], hash_load64(p + 8) ^ seed);
+        if (left >= 8) {
+                a = hash_load64(p);
+                b = hash_load64(p + left - 8);
+        } else if (left >= 4) {
+                a = hash_load32(p);
+                b = hash_load32(p + left - 4);
+        } else if (left > 0) {
+                a = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[left >> 1] << 8 |
+                    (unsigned char)p[left - 1];
+        }
+        return hash_fold(hash_fold(a ^ key.word[1], b ^ seed), seed ^ UINT64_C(0xd6e8feb86659fd93));
+}
+
+#endif

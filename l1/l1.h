@@ -1,0 +1,171 @@
+/* l1.h - the cache itself: host-wide, in shared memory, below any knowledge of Redis' protocol.
+ *
+ *            get  lease  fill  remove  flush  reclaim      -  needs nothing, waits for nobody
+ *   get       -    -      v      v       v      v          v  copy, then validate the slot
+ *   lease          c      c      c       -      c          c  compare-and-swap (or exchange) on the slot
+ *   fill                  c,o    c       v      o          o  owns the log segment it appends to
+ *   remove                       c       -      c
+ *   flush                                c      -
+ *
+ * All functions are thread-safe and async-signal-unsafe. None of them blocks. A segment that turns out bad costs a miss
+ * and a counter. Times are CLOCK_MONOTONIC nanoseconds (base/clock.h). */
+#ifndef MT_L1_H
+#define MT_L1_H
+
+#include "base/atomic.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "segment/layout.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* --------------------------------------------------------------------------------------- attach and let go */
+
+struct l1; /* what this process knows of one segment */
+
+struct l1_config {
+        const char *name;           /* MTSHIM_SEGMENT */
+        uint64_t    size_bytes;     /* MTSHIM_L1_SIZE; counts only for whoever creates it */
+        uint64_t    max_item_bytes; /* MTSHIM_L1_MAX_ITEM */
+        const char *directory;      /* NULL: /dev/shm */
+};
+
+/* Map the segment of the effective uid, or create it. NULL: one line has said why, the caller goes on without L1.
+ * The name digests uid, SEGMENT_ABI and the pid, network and time namespaces. No descriptor stays open. */
+struct l1 *l1_attach(const struct l1_config *config);
+/* The same, but never creates and never claims anything: for the mtshim command. Maps the whole read-only if !writable. */
+struct l1 *l1_open(const struct l1_config *config, bool writable);
+/* A tidy end: gives back what this process holds in the segment. The mapping stays valid for late threads: */
+void l1_detach(struct l1 *l1);
+/* Let go of a segment that this process must not touch again (its uid has changed): the mapping is replaced in one
+ * step by private zero pages, so that a thread in the middle of a hit sees an empty cache and no fault. */
+void l1_abandon(struct l1 *l1);
+/* Call in the child after a fork, before anything else here: the parent's process slot, counters and tokens are not ours. */
+void l1_after_fork(struct l1 *l1);
+
+/* Full path of the segment, for lines and for doctor. Valid as long as the handle. */
+const char *l1_path(const struct l1 *l1);
+
+/* ------------------------------------------------------------------------------------------ servers, namespaces */
+
+struct l1_server_id {
+        uint32_t family;  /* AF_UNIX, AF_INET, AF_INET6 */
+        uint64_t id[3];   /* as in struct server_shm */
+        char     address[120];
+};
+
+/* The server's place in the segment, claimed when new; NULL when the table is full of servers in use. The pointer stays
+ * valid as long as the handle, but the place may be given to another server when this one was unused for a minute without
+ * a leader: whoever keeps the pointer keeps server->incarnation beside it and compares. */
+struct server_shm *l1_server(struct l1 *l1, const struct l1_server_id *id);
+uint32_t           l1_server_index(const struct l1 *l1, const struct server_shm *server);
+struct server_shm *l1_server_at(struct l1 *l1, uint32_t index); /* NULL unless in use; 0 <= index < SERVER_MAX */
+
+/* Keyed digest of an identity; name NULL is the identity of a connection that never authenticated. */
+void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t digest[2]);
+/* The namespace's place, claimed when new; NULL when the table is full. Re-ask when the server's incarnation moves. */
+struct namespace_shm *l1_namespace(struct l1 *l1, const struct server_shm *server, uint32_t database,
+                                   const uint64_t user[2]);
+
+/* New ids for the namespaces of a server (all databases and users), or of one database of it: in O(namespaces) nothing
+ * that was filled before is found any more, and no fill that began before is. */
+void l1_flush_server(struct l1 *l1, struct server_shm *server);
+void l1_flush_database(struct l1 *l1, struct server_shm *server, uint32_t database);
+void l1_flush_all(struct l1 *l1);
+
+/* -------------------------------------------------------------------------------------------------- the hit */
+
+struct l1_key {
+        struct mt_bytes key;
+        uint64_t        hash; /* of (server, key): the same in every database and for every user */
+};
+
+/* What a key hashes to on this server. */
+uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key);
+
+struct l1_hit {
+        const char             *value; /* in the segment: never read except by l1_copy() */
+        uint32_t                len;
+        bool                    nil;   /* the answer is "no such key"; len is 0 */
+        const _Atomic uint64_t *slot;
+        uint64_t                word;  /* what the slot held */
+};
+
+/* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of another
+ * namespace, malformed). copy() is false when the item was removed or its place reused meanwhile: treat it as a miss, and
+ * throw away what was copied. Call copy() for a nil too (len 0): it is the validation.
+ * now_ns is the coarse clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before namespace->id, and that
+ * before find(). Marks the slot visited if it was not; writes nothing else to the segment. */
+bool l1_find(const struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
+bool l1_copy(const struct l1_hit *hit, void *to);
+
+/* ------------------------------------------------------------------------------------------------- the fill */
+
+/* The right to fill a missing key. FREE -> HELD l1_lease(); HELD -> filled l1_fill(); HELD -> FREE l1_release();
+ * anybody's l1_remove() of the key in between takes it away, and the fill is refused. */
+struct l1_lease {
+        _Atomic uint64_t *slot;    /* NULL: none held */
+        uint64_t          pending; /* the word that must still be there */
+        uint32_t          namespace_id;
+};
+
+/* Put PENDING in before GET is sent. namespace_id was loaded before the call. False: somebody else is filling this key,
+ * there is no room, or the process may not write; then the GET travels alone. */
+bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_lease *lease);
+/* Publish the value (value.ptr NULL: nil) until deadline_ns. True when it is live. Ends the lease either way. */
+bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, struct mt_bytes value, uint64_t deadline_ns);
+/* Give it back unused. No effect if none is held. */
+void l1_release(struct l1 *l1, struct l1_lease *lease);
+
+/* Clear every slot of the key, LIVE and PENDING, of every database and user. Compares tags only, never reads items. Returns the
+ * number of slots cleared. */
+unsigned l1_remove(struct l1 *l1, uint64_t hash);
+
+/* ------------------------------------------------------------------------------------------------- counters */
+
+enum l1_counter {
+#define COUNTER(name, kind, help) COUNTER_##name,
+#include "cache/counters.def"
+#undef COUNTER
+        COUNTER_COUNT
+};
+_Static_assert(COUNTER_COUNT <= COUNTER_SPACE, "a counter block has room for all");
+
+/* Add to this thread's own line. l1 may be NULL (then nothing is counted). */
+void l1_count(struct l1 *l1, enum l1_counter counter, uint64_t n);
+
+struct l1_totals {
+        uint64_t count[COUNTER_COUNT];
+        uint64_t items;       /* LIVE slots, from a walk of the index */
+        uint64_t pending;     /* PENDING slots */
+        uint64_t bytes_used;  /* committed bytes of all log segments */
+        uint64_t bytes_taken; /* backed by memory now, everything included */
+        uint64_t bytes_total; /* the ceiling */
+        uint32_t processes;   /* alive and attached */
+        uint32_t logsegs, logsegs_free;
+};
+/* Counters alone are cheap; walk the index too if with_items. */
+void l1_totals(const struct l1 *l1, bool with_items, struct l1_totals *totals);
+/* What this process alone has counted since it attached (MTSHIM_SHOW_STATS). */
+void l1_own_counts(const struct l1 *l1, uint64_t count[COUNTER_COUNT]);
+/* One row of counters.def, for whoever prints: name, "counter", and one sentence. */
+struct l1_counter_row {
+        const char *name, *kind, *help;
+};
+extern const struct l1_counter_row l1_counter_rows[COUNTER_COUNT];
+
+/* Whole-structure walks for tests, torture and doctor: NULL when sound, else a static sentence of what is not. */
+const char *l1_verify(const struct l1 *l1);
+
+/* ------------------------------------------------------------------- owner words, for leadership (invalidation/) */
+
+/* The owner word of this process; 0 when it has no slot. After a fork a new one is claimed on first use. */
+uint64_t l1_self(struct l1 *l1);
+/* Is the process that the word names gone? Reads /proc: not for hot paths. 0 is nobody: true. */
+bool  l1_owner_dead(const struct l1 *l1, uint64_t owner);
+pid_t l1_owner_pid(const struct l1 *l1, uint64_t owner); /* 0 when it names nobody */
+
+#endif

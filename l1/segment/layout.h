@@ -1,0 +1,200 @@
+/* layout.h - every struct that other processes can see. Change anything here and SEGMENT_ABI moves.
+ *
+ *   0            header page             struct segment_shm
+ *   +4096        servers                 struct server_shm    [SERVER_MAX]
+ *                namespaces              struct namespace_shm [NAMESPACE_MAX]
+ *                processes               struct process_shm   [PROCESS_MAX]
+ *                counter blocks          struct counters_shm  [COUNTERS_MAX]   pages taken as blocks are claimed
+ *                log segment descriptors struct logseg_shm    [logseg_count]
+ *                index                   struct bucket_shm    [bucket_count]
+ *                log segments            logseg_count x logseg_size bytes      taken piece by piece as they fill
+ *
+ * Fixed-width types, offsets instead of pointers, little-endian hosts with 64-bit atomics. Every array starts on a page.
+ * All of it may be hostile: whoever reads a number from here checks it against the handle's own copy of the geometry
+ * (struct segment_geometry) before it becomes an address. The magic is stored last, when all else is in place. */
+#ifndef MT_SEGMENT_LAYOUT_H
+#define MT_SEGMENT_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEGMENT_MAGIC UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
+#define SEGMENT_ABI   1u                           /* also part of the segment's name */
+#define SEGMENT_PAGE  4096u
+
+enum {
+        SERVER_MAX = 128,
+        NAMESPACE_MAX = 1024,
+        PROCESS_MAX = 2048,
+        COUNTERS_MAX = 2048,
+        BUCKET_SLOTS = 7,
+        COUNTER_SPACE = 63, /* counters a block has room for; counters.def has fewer */
+};
+
+/* ------------------------------------------------------------------------------------------------------ header */
+
+struct segment_shm {
+        _Atomic uint64_t magic;
+        uint32_t         abi;
+        uint32_t         header_size;
+        uint64_t         fingerprint;  /* of the sizes and offsets of every struct below: segment_fingerprint() */
+        uint64_t         l1_size;      /* MTSHIM_L1_SIZE of the creator: the ceiling, and the file's size */
+        uint64_t         logseg_size;  /* these two give every other number of the geometry */
+        uint64_t         hash_key[2];  /* secret of the keyed hash */
+        uint64_t         created_ns;   /* CLOCK_MONOTONIC; deadlines in items count from here */
+        uint64_t         spare0[8];
+
+        /* Lines that are written: one each. */
+        _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^12 fill tokens; never goes back */
+        uint8_t                       pad0[56];
+        _Alignas(64) _Atomic uint32_t namespace_next; /* next namespace id; 0 is never one, never reused */
+        uint8_t                       pad1[60];
+        _Alignas(64) _Atomic uint64_t seal_next; /* order in which log segments were sealed */
+        _Atomic uint32_t              counters_high; /* counter blocks whose pages have been taken */
+        uint8_t                       pad2[52];
+        uint64_t                      spare1[424];
+};
+_Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
+_Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
+_Static_assert(offsetof(struct segment_shm, seal_next) == 256, "segment ABI");
+
+/* --------------------------------------------------------------------------------------------------- processes */
+
+/* A process, while it is attached. An owner word (struct logseg_shm, struct counters_shm, leader) names a process as
+ *   63           32 31            0
+ *   | incarnation  | slot + 1     |     0 = nobody
+ * and is that of a dead one if the slot has moved to another incarnation, or its process (pid and start time, so that
+ * a reused pid is not taken for it; zombies count as dead) is gone. */
+struct process_shm {
+        _Atomic uint32_t incarnation; /* even: free, odd: claimed; only goes up */
+        _Atomic int32_t  pid;
+        _Atomic uint64_t start_time;  /* field 22 of /proc/pid/stat, clock ticks since boot */
+        _Atomic uint64_t attached_ns;
+        uint64_t         spare[5];
+};
+_Static_assert(sizeof(struct process_shm) == 64, "a process is one cache line");
+
+/* Counters of one thread: it alone adds to them, without locked instructions. Block 0 is shared by all that found no
+ * block of their own, and takes in the sums of the dead; it is added to atomically. */
+struct counters_shm {
+        _Atomic uint64_t owner; /* owner word; 0 = free, its counts stay and go on counting for the total */
+        _Atomic uint64_t count[COUNTER_SPACE];
+};
+_Static_assert(sizeof(struct counters_shm) == 512, "a counter block is eight cache lines");
+
+/* ------------------------------------------------------------------------------------- servers and namespaces */
+
+enum server_state { SERVER_FREE = 0, SERVER_CLAIMED = 1, SERVER_READY = 2 };
+enum server_flag {
+        SERVER_CLUSTER = 1u << 0,     /* redis_mode:cluster: everything is forwarded */
+        SERVER_NO_TRACKING = 1u << 1, /* refused CLIENT TRACKING (old, renamed, ACL): nobody leads before retry_ns */
+        SERVER_COSTLY = 1u << 2,      /* more keys invalidated than served: closed until costly_until_ns */
+};
+
+/* A Redis server as programs of this host reach it: for TCP the peer's address and port, for a unix socket the
+ * socket's device and inode. */
+struct server_shm {
+        /* What a hit reads: one line. Written by the leader alone. */
+        _Atomic uint64_t fresh_at_ns; /* everything acknowledged before this time has been applied to L1 */
+        _Atomic uint32_t incarnation; /* moves when the run_id is another, or the slot is given to another server */
+        _Atomic uint32_t flags;       /* enum server_flag */
+        uint8_t          pad0[48];
+
+        /* Leadership: written by candidates and the leader's thread. */
+        _Alignas(64) _Atomic uint64_t leader; /* owner word of the leading process; 0 = nobody */
+        _Atomic uint64_t leader_until_ns;     /* the leader renews it; past it anybody may take over */
+        _Atomic uint32_t leader_term;         /* goes up with each take-over */
+        _Atomic int32_t  leader_tid;          /* the listener's thread id, for the wake-up */
+        _Atomic uint32_t ping_wanted;         /* somebody waits for fresh_at_ns to move */
+        _Atomic uint32_t bound_ms;            /* smallest MTSHIM_MAX_STALENESS among those attached; 0 = not said */
+        _Atomic uint64_t retry_ns;            /* SERVER_NO_TRACKING: not before */
+        _Atomic uint64_t costly_until_ns;
+        uint8_t          pad1[8];
+
+        /* Identity and what an operator reads. */
+        _Alignas(64) _Atomic uint32_t state;  /* enum server_state */
+        uint32_t         family;              /* AF_UNIX, AF_INET, AF_INET6 */
+        uint64_t         id[3];               /* unix: dev, ino, 0; inet: port, address in two words */
+        char             address[120];        /* NUL-terminated: "/run/redis.sock", "127.0.0.1:6379" */
+        char             run_id[48];          /* of the server last connected to, NUL-terminated; "" = none yet */
+        _Atomic uint32_t epoch;               /* how often all its namespaces got new ids */
+        uint32_t         pad2;
+        _Atomic uint64_t used_ns;             /* last time a connection to it was made or it had a leader */
+        _Atomic uint64_t invalidations;       /* keys that listeners applied */
+        _Atomic uint64_t reconnects;
+        _Atomic uint64_t flushes;
+        uint64_t         spare[11];
+};
+_Static_assert(sizeof(struct server_shm) == 512, "a server is eight cache lines");
+_Static_assert(offsetof(struct server_shm, leader) == 64, "segment ABI");
+_Static_assert(offsetof(struct server_shm, state) == 128, "segment ABI");
+
+/* (server, database, user) -> the id that items of it carry. A flush allots a new id, so that a hit compares one word. */
+struct namespace_shm {
+        _Atomic uint32_t id;    /* 0 = slot not in use */
+        _Atomic uint32_t state; /* enum server_state */
+        uint32_t         server;
+        uint32_t         database;
+        uint64_t         user[2]; /* keyed digest of the identity, never the name */
+        uint32_t         server_incarnation;
+        uint8_t          pad[28];
+};
+_Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache line");
+
+/* ------------------------------------------------------------------------------------------------------- index */
+
+/* slot:   63 62 61        48 47         32 31                 0
+ *   LIVE    | 2 | tag : 14  | gen : 16    | item offset / 8 : 32 |   offset from the start of the log area
+ *   PENDING | 1 | tag : 14  |          token : 48                |   token never used twice in the segment's life
+ *   EMPTY   | 0   all bits zero                                  |
+ *
+ * mark[i] belongs to slot[i]: LIVE, a visited mark (0 or 1); PENDING, the quarter second of its birth (mod 256), a hint by
+ * which a lease left by the dead is recognised. It is written after the slot, and wrong for a moment: harmless, a mark
+ * that is wrong costs an eviction, a birth that is wrong costs a fill. */
+struct bucket_shm {
+        _Atomic uint64_t slot[BUCKET_SLOTS];
+        _Atomic uint8_t  mark[8];
+};
+_Static_assert(sizeof(struct bucket_shm) == 64, "a bucket is one cache line");
+_Static_assert(offsetof(struct bucket_shm, mark) == 56, "segment ABI");
+
+/* --------------------------------------------------------------------------------------------------------- log */
+
+enum logseg_state { LOGSEG_FREE = 0, LOGSEG_OPEN = 1, LOGSEG_SEALED = 2, LOGSEG_RECLAIM = 3 };
+
+/* A log segment. Only its owner writes here or into its bytes; an append is: own, write the item at head, store head,
+ * publish the slot by compare-and-swap, disown. Everything in [0, head) is whole at all times, whoever died when. */
+struct logseg_shm {
+        _Atomic uint64_t owner;      /* owner word; held for one append or one reclaim */
+        _Atomic uint32_t state;      /* enum logseg_state */
+        _Atomic uint32_t generation; /* low 16 bits are in every slot that points here; goes up at each reclaim */
+        _Atomic uint32_t head;       /* bytes committed */
+        _Atomic uint32_t ready;      /* bytes backed by memory (fallocated) */
+        _Atomic uint64_t sealed_seq; /* order of sealing: the oldest is reclaimed first */
+        _Atomic uint32_t kind;       /* which log it belongs to */
+        uint32_t         pad;
+        uint64_t         spare[3];
+};
+_Static_assert(sizeof(struct logseg_shm) == 64, "a log segment's descriptor is one cache line");
+
+/* An item: 12 bytes, then the key, then the value, padded to 8.
+ *   lens:  31        22 21              0
+ *          | klen : 10 | vlen : 22      |     klen 1023: the long form, two more words (klen, vlen) follow
+ * vlen ITEM_NIL (ITEM_LONG_NIL in the long form): "no such key". */
+struct item_shm {
+        uint32_t namespace_id;
+        uint32_t deadline; /* in units of 2^ITEM_DEADLINE_SHIFT ns since created_ns, rounded down: 4.5 years */
+        uint32_t lens;
+};
+_Static_assert(sizeof(struct item_shm) == 12, "12 bytes an item");
+
+#define ITEM_ALIGN          8u
+#define ITEM_DEADLINE_SHIFT 25 /* 33.5 ms */
+#define ITEM_KLEN_LONG      1023u
+#define ITEM_NIL            ((UINT32_C(1) << 22) - 1)
+#define ITEM_LONG_NIL       UINT32_MAX
+#define ITEM_LONG_EXTRA     8u
+#define ITEM_KEY_MAX        16384u /* longer keys are never kept */
+
+#endif
