@@ -1,0 +1,277 @@
+# mtshim - a nearer tier in front of Redis, for programs that use hiredis and need not know
+#
+#   make               build/libmtshim.so and build/mtshim
+#   make demo          the whole thing at work in a minute: one program bare and shimmed, side by side
+#   make check         all tests; ends with "N passed, N failed"
+#   make help          this page
+#
+#   make unit          unit tests alone               make e2e          end-to-end scripts alone
+#   make lint          rooms, style, scripts          make abi          exports and dependencies of the products
+#   make torture       kill -9 against the segment    make model        the slot protocol, exhaustively
+#   make differential  the same commands, bare and shimmed
+#   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
+#   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
+#   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
+#   make bench         the figures of README          make format       clang-format over the tree
+#   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
+#   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
+#   make install       to PREFIX, below DESTDIR       make uninstall, clean
+#
+# Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
+# compiler's warnings do not stop the build), SECONDS=30 (torture, and each fuzz target), SEED (torture).
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+WERROR  ?= -Werror
+SECONDS ?= 30
+SEED    ?= 1
+FLAVOUR ?= release
+MATRIX  ?= $(BUILD)/matrix
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
+Q = $(if $(V),,@)
+SAY = $(if $(V),,@printf '  %-5s %s\n')
+
+# ------------------------------------------------------------------------------------------------------- sources
+
+LIB_C   := $(sort $(wildcard l1/*.c l1/*/*.c invalidation/*.c $(filter-out shim/ctl/%,$(wildcard shim/*/*.c))))
+CTL_C   := $(sort $(wildcard shim/ctl/*.c))
+CORE_C  := $(filter-out shim/interpose/%,$(LIB_C))
+UNIT_C  := $(sort $(wildcard tests/unit/check_*.c))
+PROGS_C := $(sort $(wildcard tests/progs/*.c))
+ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
+FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH_C := $(sort $(wildcard bench/*.c))
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C)
+
+# --------------------------------------------------------------------------------------------------------- flags
+
+WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+COMMON := -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(WERROR) -fvisibility=hidden -fPIC -ftls-model=initial-exec -pthread \
+          -ffile-prefix-map=$(CURDIR)/=
+CLOCK  := -DMT_DEBUG -DMT_TEST_CLOCK
+
+FLAGS_release   := -O2 -g
+FLAGS_debug     := -O0 -g3 -DMT_DEBUG
+FLAGS_testclock := -O2 -g $(CLOCK)
+FLAGS_asan      := -O1 -g $(CLOCK) -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_ubsan     := -O1 -g $(CLOCK) -fsanitize=undefined -fno-sanitize-recover=undefined
+FLAGS_tsan      := -O1 -g $(CLOCK) -fsanitize=thread
+FLAGS_cover     := -O0 -g $(CLOCK) --coverage -fprofile-update=atomic
+FLAGS_fuzz      := -O1 -g $(CLOCK) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+CPPFLAGS += -DMTSHIM_LIBDIR='"$(PREFIX)/lib/mtshim"'
+CFLAGS   := $(COMMON) $(FLAGS_$(FLAVOUR)) $(CFLAGS)
+SANITIZE := $(filter -fsanitize% --coverage,$(CFLAGS))
+
+# hiredis is the program's own and found at run time; libbsd is inside and hidden; nothing of either is exported.
+# Lazy binding (-z lazy) is on purpose: a program that never calls hiredis pays for no look-up of ours.
+LIB_LD := -shared -Wl,-soname,libmtshim.so -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,lazy -Wl,-z,defs -Wl,--gc-sections \
+          -Wl,--exclude-libs,ALL -l:libbsd.a -l:libmd.a
+
+# ------------------------------------------------------------------------------------------------------ products
+
+.PHONY: all
+all: $(BUILD)/libmtshim.so $(BUILD)/mtshim
+
+OBJ = $(BUILD)/obj/$(1:.c=.o)
+CORE := $(BUILD)/core.a
+
+$(BUILD)/obj/%.o: %.c
+	$(SAY) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# Everything but the exported doors: what the command, the unit tests and torture take their pieces from.
+$(CORE): $(foreach f,$(CORE_C),$(call OBJ,$f))
+	$(SAY) AR $@
+	$(Q)rm -f $@ && ar rcsD $@ $^
+
+# One translation unit for the release; one object a file elsewhere.
+ifeq ($(FLAVOUR),release)
+LIB_OBJ := $(BUILD)/gen/mtshim_all.o
+else
+LIB_OBJ := $(foreach f,$(LIB_C),$(call OBJ,$f))
+endif
+
+$(BUILD)/gen/mtshim_all.c: $(LIB_C) Makefile
+	$(SAY) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '#include "%s"\n' $(LIB_C) >$@
+
+$(BUILD)/gen/mtshim_all.o: $(BUILD)/gen/mtshim_all.c
+	$(SAY) CC $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ffunction-sections -MMD -MP -c $< -o $@
+
+# The rows of hooks.def are the exports. The script is anonymous: a versioned one would hide prctl@GLIBC from programs.
+$(BUILD)/gen/libmtshim.map: shim/hiredis/hooks.def Makefile
+	$(SAY) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q){ echo '{ global:'; \
+	      $(CC) -E -P -x c '-DNEED(t,n,p)=@n;' '-DMAY(t,n,p)=@n;' '-DEXPORT_ONLY(n)=@n;' $< | tr ' ' '\n' | sed -n 's/^@//p'; \
+	      $(if $(filter -DMT_TEST_CLOCK,$(CFLAGS)),echo 'mtshim_test_clock_advance_ns;';) \
+	      echo 'local: *; };'; } >$@
+
+$(BUILD)/libmtshim.so: $(LIB_OBJ) $(BUILD)/gen/libmtshim.map
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) -o $@ $(LIB_OBJ) $(filter-out $(if $(SANITIZE),-Wl$(comma)-z$(comma)defs),$(LIB_LD)) \
+	    -Wl,--version-script,$(BUILD)/gen/libmtshim.map
+comma := ,
+
+$(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(if $(filter -fsanitize%,$(SANITIZE)),,-Wl,--no-as-needed -lmimalloc) -lbsd -lhiredis
+
+# --------------------------------------------------------------------------------------------------- test programs
+
+UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
+ALONE   := $(ALONE_C:tests/%.c=$(BUILD)/%)
+PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
+PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
+BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
+FUZZ    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+CHECK_LD := -lcheck -lsubunit -lhiredis -lbsd -lm -lrt
+
+.PHONY: unit-programs alone-programs programs bench-programs
+unit-programs: $(UNIT)
+alone-programs: $(ALONE)
+programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
+bench-programs: $(BENCH) $(BUILD)/bench/empty.so
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
+
+$(ALONE): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lbsd
+
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lhiredis -lbsd
+
+# Plain hiredis programs; a comment "// build: -shared -ldl" at the top of one adds to its command line.
+PROG_CC = $(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) $(WERROR) -MMD -MP -MF $@.d
+PROG_LD = -Wl,--as-needed $$(sed -n 's,^// build:,,p' $<) -lhiredis
+
+$(PROGS): $(BUILD)/progs/%: tests/progs/%.c
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
+
+$(PROGS_B): $(BUILD)/progs-1.2/%: tests/progs/%.c $(MATRIX)/usr/include/hiredis/hiredis.h
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ -isystem $(MATRIX)/usr/include $< -L$(firstword $(wildcard $(MATRIX)/usr/lib/*)) $(PROG_LD)
+
+$(BENCH): $(BUILD)/bench/%: bench/%.c
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
+
+$(BUILD)/bench/empty.so:
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -x c -shared -fPIC -o $@ /dev/null
+
+$(MATRIX)/usr/include/hiredis/hiredis.h:
+	$(Q)tests/deps/matrix $(MATRIX)
+
+-include $(shell find $(BUILD) -name '*.d' -not -path '*/matrix/*' 2>/dev/null)
+
+# ---------------------------------------------------------------------------------------------------- flavours
+
+FLAVOURS := debug testclock asan ubsan tsan cover fuzz
+flavour = $(MAKE) FLAVOUR=$(1) BUILD=$(BUILD)/$(1) MATRIX=$(MATRIX) $(if $(filter fuzz ubsan,$(1)),CC=clang) $(2)
+
+.PHONY: debug testclock asan ubsan tsan cover fuzz
+debug testclock:
+	+$(Q)$(call flavour,$@,all)
+asan ubsan tsan: testclock-programs
+	+$(Q)$(call flavour,$@,unit-programs alone-programs)
+	$(Q)tests/unit/run $(BUILD)/$@
+	$(Q)$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECONDS) --seed $(SEED)
+cover:
+	+$(Q)$(call flavour,$@,all unit-programs programs)
+	$(Q)find $(BUILD)/$@ -name '*.gcda' -delete
+	-$(Q)tests/unit/run $(BUILD)/$@
+	-$(Q)tests/e2e/run --build $(BUILD)/$@
+	$(Q)lcov -q --rc lcov_branch_coverage=1 -c -d $(BUILD)/$@/obj -b . --no-external -o $(BUILD)/$@/all.info
+	$(Q)lcov -q --rc lcov_branch_coverage=1 -r $(BUILD)/$@/all.info '*/tests/*' -o $(BUILD)/$@/cover.info
+	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
+fuzz:
+	+$(Q)$(call flavour,$@,$(FUZZ:$(BUILD)/%=$(BUILD)/$@/%))
+	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECONDS)
+
+# -------------------------------------------------------------------------------------------------------- tests
+
+.PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind bench tidy format
+deps:
+	$(Q)tests/deps/install tests/deps/packages.txt tests/e2e/packages.txt
+deps-matrix: $(MATRIX)/usr/include/hiredis/hiredis.h
+
+# One after the other: the compilers must be there before anything is compiled.
+check:
+	+$(Q)$(MAKE) deps
+	+$(Q)tests/check $(BUILD)
+demo:
+	+$(Q)$(MAKE) deps
+	+$(Q)$(MAKE) all bench-programs
+	$(Q)tests/demo $(BUILD)
+
+.PHONY: testclock-programs check-syntax
+testclock-programs:
+	+$(Q)$(call flavour,testclock,all unit-programs)
+unit: testclock-programs
+	$(Q)tests/unit/run $(BUILD)/testclock
+valgrind: testclock-programs
+	$(Q)tests/unit/run $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
+e2e differential: all programs
+	+$(Q)$(call flavour,testclock,all)
+	$(Q)tests/e2e/run --build $(BUILD) $(if $(filter differential,$@),--only differential)
+lint:
+	$(Q)tests/lint/run
+abi: all
+	$(Q)tests/abi/run $(BUILD)
+torture model: alone-programs
+	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECONDS) --seed $(SEED))
+bench: all bench-programs
+	$(Q)bench/run $(BUILD)
+
+# Both compilers read everything; nothing is written.
+SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
+.PHONY: $(SYNTAX)
+check-syntax: $(SYNTAX)
+$(SYNTAX): syntax-%:
+	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) -fsyntax-only $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
+
+tidy:
+	$(Q)tests/deps/install clang-tidy cppcheck
+	$(Q)clang-tidy --quiet $(LIB_C) $(CTL_C) -- $(CPPFLAGS) $(COMMON)
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	    --suppress=missingIncludeSystem -D__x86_64__ -D_GNU_SOURCE -I. $(LIB_C) $(CTL_C)
+format:
+	$(Q)clang-format -i $$(tests/lint/sources)
+
+# ------------------------------------------------------------------------------------------------------ install
+
+.PHONY: install uninstall clean help
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/mtshim
+	install -m 755 $(BUILD)/mtshim $(DESTDIR)$(PREFIX)/bin/mtshim
+	install -m 755 $(BUILD)/libmtshim.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim
+clean:
+	rm -rf $(BUILD)
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
