@@ -132,7 +132,7 @@ enum l1_counter {
 #undef COUNTER
         COUNTER_COUNT
 };
-_Static_assert(COUNTER_COUNT <= COUNTER_SPACE, "a counter block has room for all");
+_Static_assert((int)COUNTER_COUNT <= (int)COUNTER_SPACE, "a counter block has room for all");
 
 /* Add to this thread's own line. l1 may be NULL (then nothing is counted). */
 void l1_count(struct l1 *l1, enum l1_counter counter, uint64_t n);

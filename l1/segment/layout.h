@@ -30,6 +30,7 @@ enum {
         COUNTERS_MAX = 2048,
         BUCKET_SLOTS = 7,
         COUNTER_SPACE = 63, /* counters a block has room for; counters.def has fewer */
+        LOGSEG_OPEN_MAX = 4, /* log segments that take in appends side by side */
 };
 
 /* ------------------------------------------------------------------------------------------------------ header */
@@ -49,15 +50,20 @@ struct segment_shm {
         _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^12 fill tokens; never goes back */
         uint8_t                       pad0[56];
         _Alignas(64) _Atomic uint32_t namespace_next; /* next namespace id; 0 is never one, never reused */
-        uint8_t                       pad1[60];
-        _Alignas(64) _Atomic uint64_t seal_next; /* order in which log segments were sealed */
-        _Atomic uint32_t              counters_high; /* counter blocks whose pages have been taken */
-        uint8_t                       pad2[52];
-        uint64_t                      spare1[424];
+        _Atomic uint32_t              namespaces_high; /* namespace slots ever claimed: the rest are empty */
+        uint8_t                       pad1[56];
+        _Alignas(64) _Atomic uint64_t seal_next;           /* order in which log segments were sealed */
+        _Atomic uint32_t              counters_high;       /* counter blocks whose pages have been taken */
+        _Atomic uint32_t              open[LOGSEG_OPEN_MAX]; /* 1 + the log segment that takes in appends; 0 = none */
+        uint8_t                       pad2[36];
+        _Alignas(64) _Atomic uint64_t table_owner; /* owner word: who changes the server and namespace tables */
+        uint8_t                       pad3[56];
+        uint64_t                      spare1[464];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, seal_next) == 256, "segment ABI");
+_Static_assert(offsetof(struct segment_shm, table_owner) == 320, "segment ABI");
 
 /* --------------------------------------------------------------------------------------------------- processes */
 
@@ -124,7 +130,8 @@ struct server_shm {
         _Atomic uint64_t invalidations;       /* keys that listeners applied */
         _Atomic uint64_t reconnects;
         _Atomic uint64_t flushes;
-        uint64_t         spare[11];
+        _Atomic uint64_t incarnation_ns;      /* when incarnation last moved; stored before it does; 0 = never */
+        uint64_t         spare[10];
 };
 _Static_assert(sizeof(struct server_shm) == 512, "a server is eight cache lines");
 _Static_assert(offsetof(struct server_shm, leader) == 64, "segment ABI");
