@@ -1,0 +1,106 @@
+/* endpoint.c - from a context's socket to the name under which other processes find the same server. */
+#include "endpoint.h"
+
+#include "../hiredis/next.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ENDPOINT_CONN_UNIX = 1 }; /* hiredis' REDIS_CONN_UNIX, in both layouts */
+
+/* The path that the program connected by, or, for a descriptor that it brought itself, the one the server bound. A relative
+ * one of the program's is taken from the current directory, as connect() took it. */
+static bool endpoint_unix_path(const struct hiredis *h, const void *context, struct sockaddr_un *un, socklen_t len)
+{
+        const char *given = NULL;
+        char        path[sizeof un->sun_path + 1] = "";
+        size_t      bound = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0;
+
+        if (ABI_FIELD(const int, context, h->abi.connection_type) == ENDPOINT_CONN_UNIX)
+                given = ABI_FIELD(const char *const, context, h->abi.unix_path);
+        if (given == NULL) {
+                memcpy(path, un->sun_path, bound);
+                given = path;
+        }
+        if (given[0] != '/') {
+                char   directory[sizeof un->sun_path];
+                size_t used;
+
+                if (given == path || given[0] == '\0' || getcwd(directory, sizeof directory) == NULL)
+                        return false;
+                used = strlen(directory);
+                if (used + 1 + strlen(given) >= sizeof un->sun_path)
+                        return false;
+                memcpy(path, directory, used);
+                path[used] = '/';
+                strcpy(path + used + 1, given);
+                given = path;
+        }
+        if (strlen(given) >= sizeof un->sun_path)
+                return false;
+        memset(un, 0, sizeof *un);
+        un->sun_family = AF_UNIX;
+        strcpy(un->sun_path, given);
+        return true;
+}
+
+static bool endpoint_unix(const struct hiredis *h, const void *context, struct endpoint *e)
+{
+        struct sockaddr_un *un = (struct sockaddr_un *)&e->address.address;
+        struct stat         st;
+
+        if (!endpoint_unix_path(h, context, un, e->address.length) || stat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+                return false;
+        e->address.length = sizeof *un;
+        e->id.id[0] = st.st_dev;
+        e->id.id[1] = st.st_ino;
+        snprintf(e->id.address, sizeof e->id.address, "%s", un->sun_path);
+        return true;
+}
+
+static bool endpoint_inet(struct endpoint *e)
+{
+        char     host[INET6_ADDRSTRLEN];
+        unsigned port;
+
+        if (e->address.address.ss_family == AF_INET) {
+                const struct sockaddr_in *in = (const struct sockaddr_in *)&e->address.address;
+
+                port = ntohs(in->sin_port);
+                e->id.id[1] = in->sin_addr.s_addr;
+                inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+                snprintf(e->id.address, sizeof e->id.address, "%s:%u", host, port);
+        } else {
+                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&e->address.address;
+
+                port = ntohs(in6->sin6_port);
+                memcpy(&e->id.id[1], &in6->sin6_addr, sizeof in6->sin6_addr);
+                inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+                snprintf(e->id.address, sizeof e->id.address, "[%s]:%u", host, port);
+                port |= in6->sin6_scope_id << 16; /* fe80::1 on one link is not fe80::1 on another */
+        }
+        e->id.id[0] = port;
+        return true;
+}
+
+void endpoint_of(const struct hiredis *h, const void *context, struct endpoint *e)
+{
+        int saved_errno = errno;
+        int fd = ABI_FIELD(const int, context, h->abi.fd);
+
+        memset(e, 0, sizeof *e);
+        e->address.length = sizeof e->address.address;
+        if (getpeername(fd, (struct sockaddr *)&e->address.address, &e->address.length) == 0) {
+                e->id.family = e->address.address.ss_family;
+                if (e->id.family == AF_UNIX)
+                        e->known = endpoint_unix(h, context, e);
+                else if (e->id.family == AF_INET || e->id.family == AF_INET6)
+                        e->known = endpoint_inet(e);
+        }
+        errno = saved_errno;
+}

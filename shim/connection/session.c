@@ -1,0 +1,401 @@
+/* session.c - effects of commands.
+ *
+ *   class            when sent               when answered (QUEUED in MULTI: kept, applied at EXEC)
+ *   WRITE            -                       its keys are cleared in L1
+ *   SCRIPT           -                       the same, and a barrier: it may have written others
+ *   OPAQUE, UNKNOWN  -                       barrier
+ *   FLUSH, SWAPDB    -                       flush
+ *   SELECT, AUTH ..  -                       the session changes if it was accepted; not known if no answer came
+ *   SUBSCRIBE, MONITOR, CLIENT REPLY         doubted for life: replies are no longer one to one
+ *
+ * Why at the reply and before the program sees it: cleared at sending, another thread could fill the old value between then and
+ * the write; not cleared before the program sees the reply, its next GET could be answered with the old value. A fill that
+ * began before the write has its PENDING cleared here, one that begins after asks a server that has written. */
+#include "session.h"
+
+#include "../runtime/runtime.h"
+
+#include "../../invalidation/invalidation.h"
+#include "../../l1/base/assert.h"
+
+#include <strings.h>
+
+struct session_keys {
+        struct connection *connection;
+        bool               whole; /* false: a key could not be noted */
+};
+
+static void session_add_key(void *arg, struct mt_bytes key)
+{
+        struct session_keys *keys = arg;
+        struct connection   *c = keys->connection;
+
+        if (keys->whole)
+                keys->whole = owed_add(&c->queue, l1_hash(c->l1, c->server_index, key));
+}
+
+/* ------------------------------------------------------------------------------------------------ when sent */
+
+static bool session_number(struct mt_bytes word, uint32_t *number)
+{
+        uint32_t value = 0;
+
+        if (word.len == 0 || word.len > 9)
+                return false;
+        for (size_t i = 0; i < word.len; i++) {
+                if (word.ptr[i] < '0' || word.ptr[i] > '9')
+                        return false;
+                value = value * 10 + (uint32_t)(word.ptr[i] - '0');
+        }
+        *number = value;
+        return true;
+}
+
+static bool session_word_is(const struct command *command, uint32_t i, const char *upper)
+{
+        struct mt_bytes word = command_word(command, i);
+
+        return word.len == strlen(upper) && strncasecmp(word.ptr, upper, word.len) == 0;
+}
+
+/* User and password of AUTH [user] password, HELLO n AUTH user password. False: none, or not to be kept. */
+static bool session_hold_secret(struct connection *c, const struct command *command)
+{
+        uint32_t at = 0; /* word of the user */
+        bool     has_user = true;
+
+        if (command->class == COMMAND_AUTH) {
+                has_user = command->argc == 3;
+                at = has_user ? 1 : 0;
+        } else {
+                for (uint32_t i = 2; i + 2 < command->argc && at == 0; i++)
+                        if (session_word_is(command, i, "AUTH"))
+                                at = i + 1;
+                if (at == 0)
+                        return false;
+        }
+        struct mt_bytes user = has_user ? command_word(command, at) : mt_bytes_of("default");
+        struct mt_bytes password = command_word(command, at + 1);
+
+        if (c->secret.held || user.len >= OWED_SECRET_MAX || password.len >= OWED_SECRET_MAX)
+                return false;
+        owed_secret_hold(&c->secret, has_user, user, password);
+        return true;
+}
+
+static bool session_hello_authenticates(const struct command *command)
+{
+        for (uint32_t i = 2; i < command->argc; i++)
+                if (session_word_is(command, i, "AUTH"))
+                        return true;
+        return false;
+}
+
+enum { SESSION_SECRET_NONE, SESSION_SECRET_HELD, SESSION_SECRET_LOST };
+
+static uint32_t session_argument(struct connection *c, const struct command *command)
+{
+        uint32_t database;
+
+        switch (command->class) {
+        case COMMAND_SELECT:
+                return command->argc == 2 && session_number(command_word(command, 1), &database) ? database + 1 : 0;
+        case COMMAND_HELLO:
+                if (!session_hello_authenticates(command))
+                        return SESSION_SECRET_NONE;
+                return session_hold_secret(c, command) ? SESSION_SECRET_HELD : SESSION_SECRET_LOST;
+        case COMMAND_AUTH:
+                return session_hold_secret(c, command) ? SESSION_SECRET_HELD : SESSION_SECRET_LOST;
+        default:
+                return 0;
+        }
+}
+
+static bool session_writes(enum command_class class)
+{
+        return class == COMMAND_WRITE || class == COMMAND_SCRIPT;
+}
+
+/* Queue the effect. Keys that cannot be told, or noted, make it an unknown one. */
+static void session_push(struct connection *c, enum command_class class, uint32_t argument, const struct command *command)
+{
+        struct session_keys keys = {.connection = c, .whole = true};
+
+        if (!owed_begin(&c->queue, class, argument)) {
+                c->doubt |= DOUBT_UNKNOWN;
+                return;
+        }
+        c->owed++;
+        if (!session_writes(class) || !connection_server(c))
+                return;
+        if (command_each_key(command, session_add_key, &keys) && keys.whole)
+                return;
+        owed_drop_last(&c->queue);
+        if (!owed_begin(&c->queue, COMMAND_OPAQUE, 0)) {
+                c->owed--;
+                c->doubt |= DOUBT_UNKNOWN;
+        }
+}
+
+void session_sent(struct connection *c, enum command_parse parse, const struct command *command)
+{
+        enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
+
+        if (parse == COMMAND_MALFORMED)
+                c->doubt |= DOUBT_UNKNOWN; /* hiredis refuses it, or the server may answer anything, any number of times */
+        switch (class) {
+        case COMMAND_SUBSCRIBE:
+        case COMMAND_MONITOR:
+        case COMMAND_CLIENT_REPLY:
+                session_failed(c);
+                c->doubt |= DOUBT_STREAM;
+                return;
+        case COMMAND_CLIENT_TRACKING:
+                c->doubt |= DOUBT_TRACKING; /* even if it is refused: nobody does this by mistake */
+                break;
+        default:
+                break;
+        }
+        session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
+        if (c->doubt & DOUBT_STREAM)
+                session_failed(c); /* nobody will tell when it is answered: clear its keys now */
+}
+
+void session_unsent(struct connection *c)
+{
+        if (c->owed == 0)
+                return;
+        owed_drop_last(&c->queue);
+        c->owed--;
+        c->doubt |= DOUBT_UNKNOWN; /* hiredis has no memory left: what is in its buffer is anybody's guess */
+}
+
+/* -------------------------------------------------------------------------------------------- when answered */
+
+static void session_clear(struct connection *c, const uint64_t *hash, uint32_t count)
+{
+        struct l1 *l1 = c->l1;
+
+        if (l1 == NULL || l1 != runtime_l1_now())
+                return; /* hashed for a segment that this process has let go of */
+        for (uint32_t i = 0; i < count; i++)
+                l1_remove(l1, hash[i]);
+        l1_count(l1, COUNTER_removes, count);
+}
+
+static void session_flush(struct connection *c, bool whole_server)
+{
+        if (!connection_server(c))
+                return;
+        if (whole_server)
+                l1_flush_server(c->l1, c->server);
+        else
+                l1_flush_database(c->l1, c->server, c->database);
+}
+
+static void session_barrier(struct connection *c)
+{
+        c->barrier_ns = clock_precise_ns();
+}
+
+/* The part of an effect that concerns L1. Applied whether the command succeeded, failed or was never answered: clearing
+ * too much costs a miss. */
+static void session_touch(struct connection *c, enum command_class class, const uint64_t *hash, uint32_t count)
+{
+        switch (class) {
+        case COMMAND_WRITE:
+                session_clear(c, hash, count);
+                break;
+        case COMMAND_SCRIPT:
+                session_clear(c, hash, count);
+                session_barrier(c);
+                break;
+        case COMMAND_OPAQUE:
+        case COMMAND_UNKNOWN:
+                session_barrier(c);
+                break;
+        case COMMAND_FLUSHDB:
+        case COMMAND_FLUSHALL:
+        case COMMAND_SWAPDB:
+                session_flush(c, class != COMMAND_FLUSHDB);
+                break;
+        default:
+                break;
+        }
+}
+
+void session_reset(struct connection *c)
+{
+        c->doubt &= DOUBT_FOR_LIFE | DOUBT_NONBLOCK | DOUBT_ENDPOINT | DOUBT_SEGMENT | DOUBT_INCARNATION | DOUBT_INHERITED;
+        c->doubt |= DOUBT_UNBOUND;
+        c->database = 0;
+        c->authenticated = c->no_fill = c->multi_unknown = false;
+        c->user_len = 0;
+        owed_drop_all(&c->multi);
+        owed_secret_wipe(&c->secret);
+}
+
+static void session_authenticated(struct connection *c, uint32_t secret)
+{
+        const struct owed_secret *s = &c->secret;
+
+        if (secret != SESSION_SECRET_HELD) {
+                c->doubt |= DOUBT_UNKNOWN;
+                return;
+        }
+        memcpy(c->user, s->user, s->user_len);
+        c->user_len = s->user_len;
+        c->authenticated = true;
+        c->no_fill = false;
+        c->doubt |= DOUBT_UNBOUND;
+        if (connection_server(c))
+                invalidation_credentials(c->l1, c->server, mt_bytes(s->has_user ? s->user : NULL, s->user_len),
+                                         mt_bytes(s->password, s->password_len));
+}
+
+/* EXEC or DISCARD: what was queued inside takes place now, or never; clearing is right for both. */
+static void session_multi_ends(struct connection *c)
+{
+        struct owed_row row;
+
+        while (owed_take(&c->multi, &row))
+                session_touch(c, row.class, row.hash, row.count);
+        owed_drop_all(&c->multi);
+        if (c->multi_unknown)
+                c->doubt |= DOUBT_UNKNOWN;
+        if (c->doubt & DOUBT_MULTI)
+                c->doubt &= ~(uint32_t)(DOUBT_MULTI | DOUBT_WATCH);
+        c->multi_unknown = false;
+}
+
+/* The part of an effect that concerns the session, for a command that the server accepted. */
+static void session_accepted(struct connection *c, const struct owed_row *row)
+{
+        switch (row->class) {
+        case COMMAND_SELECT:
+                if (row->argument == 0)
+                        c->doubt |= DOUBT_UNKNOWN;
+                else
+                        c->database = row->argument - 1;
+                c->doubt |= DOUBT_UNBOUND;
+                break;
+        case COMMAND_AUTH:
+                session_authenticated(c, row->argument);
+                break;
+        case COMMAND_HELLO:
+                if (row->argument != SESSION_SECRET_NONE)
+                        session_authenticated(c, row->argument);
+                break;
+        case COMMAND_RESET:
+                session_reset(c);
+                break;
+        case COMMAND_MULTI:
+                c->doubt |= DOUBT_MULTI;
+                break;
+        case COMMAND_WATCH:
+                c->doubt |= DOUBT_WATCH;
+                break;
+        case COMMAND_UNWATCH:
+                c->doubt &= ~(uint32_t)DOUBT_WATCH;
+                break;
+        default:
+                break;
+        }
+}
+
+/* Inside MULTI a command is answered QUEUED, and executed at EXEC. */
+static void session_queued(struct connection *c, const struct owed_row *row)
+{
+        bool kept;
+
+        switch (row->class) {
+        case COMMAND_READ:
+        case COMMAND_GET:
+                return;
+        case COMMAND_WRITE:
+        case COMMAND_SCRIPT:
+        case COMMAND_OPAQUE:
+        case COMMAND_UNKNOWN:
+        case COMMAND_FLUSHDB:
+        case COMMAND_FLUSHALL:
+        case COMMAND_SWAPDB:
+                kept = owed_begin(&c->multi, row->class, 0);
+                for (uint32_t i = 0; kept && i < row->count; i++)
+                        kept = owed_add(&c->multi, row->hash[i]);
+                if (!kept)
+                        c->multi_unknown = true;
+                return;
+        default:
+                c->multi_unknown = true; /* SELECT and the like inside a transaction */
+        }
+}
+
+static bool session_is_queued(const struct connection *c, const void *reply)
+{
+        const struct abi *abi = &c->hiredis->abi;
+
+        return c->doubt & DOUBT_MULTI && abi_reply_type(reply) == ABI_REPLY_STATUS && abi_reply_len(abi, reply) == 6 &&
+               memcmp(abi_reply_str(abi, reply), "QUEUED", 6) == 0;
+}
+
+static void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
+{
+        if (session_is_queued(c, reply)) {
+                session_queued(c, row);
+                return;
+        }
+        session_touch(c, row->class, row->hash, row->count);
+        if (row->class == COMMAND_EXEC || row->class == COMMAND_DISCARD)
+                session_multi_ends(c);
+        else if (abi_reply_type(reply) != ABI_REPLY_ERROR)
+                session_accepted(c, row);
+        if (row->class == COMMAND_AUTH || (row->class == COMMAND_HELLO && row->argument == SESSION_SECRET_HELD))
+                owed_secret_wipe(&c->secret);
+}
+
+void session_replied(struct connection *c, const void *reply)
+{
+        struct owed_row row;
+
+        c->replied_ns = clock_coarse_ns();
+        if (c->doubt & DOUBT_STREAM)
+                return;
+        if (c->owed == 0 || !owed_take(&c->queue, &row)) {
+                c->doubt |= DOUBT_UNKNOWN; /* an answer that nobody asked for */
+                return;
+        }
+        c->owed--;
+        session_apply(c, &row, reply);
+}
+
+/* Does an effect of this class change what later GETs would mean? Then an unanswered one leaves the session unknown. */
+static bool session_changes(enum command_class class)
+{
+        return class != COMMAND_READ && class != COMMAND_GET && class != COMMAND_WRITE && class != COMMAND_SCRIPT &&
+               class != COMMAND_OPAQUE;
+}
+
+void session_failed(struct connection *c)
+{
+        struct owed_row row;
+
+        while (owed_take(&c->queue, &row)) {
+                session_touch(c, row.class, row.hash, row.count);
+                if (session_changes(row.class))
+                        c->doubt |= DOUBT_UNKNOWN;
+        }
+        owed_drop_all(&c->queue);
+        owed_secret_wipe(&c->secret);
+        c->owed = 0;
+        if (c->doubt & DOUBT_MULTI)
+                session_multi_ends(c);
+}
+
+void session_clear_outstanding(struct connection *c)
+{
+        struct owed_queue all = c->queue; /* a look at the rows; the words stay where they are */
+        struct owed_row   row;
+
+        while (owed_take(&all, &row))
+                session_touch(c, row.class, row.hash, row.count);
+}

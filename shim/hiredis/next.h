@@ -1,0 +1,32 @@
+/* next.h - the real hiredis behind our exports: its functions and its layout.
+ *
+ * A process may hold more than one: hiredis in the global scope (the usual case, RTLD_NEXT), or others that came with
+ * modules loaded RTLD_LOCAL, each seen by its own module alone. A context belongs to the one that made it. */
+#ifndef MT_NEXT_H
+#define MT_NEXT_H
+
+#include "abi.h"
+
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+/* One library, resolved once and pinned for good (RTLD_NODELETE). Read-only after next_of() has returned it. */
+struct hiredis {
+#define NEED(ret, name, params) ret(*name) params;
+#define MAY(ret, name, params) ret(*name) params;
+#define CALLED(ret, name, params) ret(*name) params;
+#include "hooks.def"
+#undef NEED
+#undef MAY
+#undef CALLED
+        bool       visible; /* its calls of its own exports come to our doors (it was not linked -Bsymbolic or the like) */
+        struct abi abi; /* abi.known is false when the layout is none of ours: then everything is passed on */
+};
+
+/* The hiredis that the code at this return address would reach without us; NULL (with one line) if there is none.
+ * Thread-safe. The first call for a library reads its symbols; later ones compare an address. Keeps errno. */
+const struct hiredis *next_of(const void *caller);
+
+#endif

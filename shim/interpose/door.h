@@ -1,0 +1,44 @@
+/* door.h - the shape of every exported function: guard, one call inward, out.
+ *
+ *      if (guard_inside())
+ *              return guard.current->name(...);       hiredis calling itself
+ *      DOOR(context);                                 h and c: the real library, what we know of the context
+ *      ... one call inward ...
+ *      guard_leave();
+ *
+ * Doors that only make or end contexts are in lifecycle.c; calls that are not hiredis' are in process.c. */
+#ifndef MT_DOOR_H
+#define MT_DOOR_H
+
+#include "../hiredis/guard.h"
+#include "../request/request.h"
+
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+
+#define MT_EXPORT __attribute__((visibility("default")))
+
+/* Exports that no header of 0.14 declares. */
+int                __redisAppendCommand(redisContext *context, const char *resp, size_t len);
+redisContext      *redisConnectWithOptions(const void *options);
+redisAsyncContext *redisAsyncConnectWithOptions(const void *options);
+
+/* Whose context is it, and what do we know of it? A context whose making we have not seen is adopted: never served, but its
+ * writes are noticed. *c is NULL when nothing may be cached for it. NULL: no hiredis at all. */
+static inline const struct hiredis *door_open(const void *context, const void *caller, struct connection **c)
+{
+        const struct hiredis *h;
+
+        *c = connection_find(context);
+        if (MT_LIKELY(*c != NULL))
+                return (*c)->hiredis;
+        h = next_of(caller);
+        if (h != NULL)
+                *c = connection_adopt((void *)(uintptr_t)context, h);
+        return h;
+}
+
+/* Where the program called from, for a hiredis that only its module sees. */
+#define DOOR_CALLER() __builtin_return_address(0)
+
+#endif

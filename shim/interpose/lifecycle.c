@@ -1,0 +1,125 @@
+/* lifecycle.c - doors of what makes, remakes and ends contexts. */
+#include "door.h"
+
+#include "../runtime/runtime.h"
+
+static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool async)
+{
+        if (context != NULL) {
+                runtime_check_uid();
+                connection_made(context, h, nonblock, async);
+        }
+        return context;
+}
+
+/* One door: the real function under the guard, then the context's history begins. */
+#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, async)                                                 \
+        MT_EXPORT type *name params                                                                                  \
+        {                                                                                                            \
+                const struct hiredis *h = guard_inside() ? guard.current : next_of(DOOR_CALLER());                   \
+                type                 *context;                                                                       \
+                                                                                                                     \
+                if (h == NULL || h->name == NULL)                                                                    \
+                        return NULL;                                                                                 \
+                if (guard_inside())                                                                                  \
+                        return h->name args;                                                                         \
+                guard_enter(h);                                                                                      \
+                context = h->name args;                                                                              \
+                lifecycle_made(context, h, nonblock, async);                                                         \
+                guard_leave();                                                                                       \
+                return context;                                                                                      \
+        }
+
+#define SYNC(name, params, args)  LIFECYCLE_CONNECT(redisContext, name, params, args, false, false)
+#define LATER(name, params, args) LIFECYCLE_CONNECT(redisContext, name, params, args, true, false)
+#define ASYNC(name, params, args) LIFECYCLE_CONNECT(redisAsyncContext, name, params, args, true, true)
+
+SYNC(redisConnect, (const char *ip, int port), (ip, port))
+SYNC(redisConnectWithTimeout, (const char *ip, int port, const struct timeval tv), (ip, port, tv))
+SYNC(redisConnectUnix, (const char *path), (path))
+SYNC(redisConnectUnixWithTimeout, (const char *path, const struct timeval tv), (path, tv))
+SYNC(redisConnectFd, (int fd), (fd))
+SYNC(redisConnectWithOptions, (const void *options), (options))
+LATER(redisConnectNonBlock, (const char *ip, int port), (ip, port))
+LATER(redisConnectBindNonBlock, (const char *ip, int port, const char *source), (ip, port, source))
+LATER(redisConnectBindNonBlockWithReuse, (const char *ip, int port, const char *source), (ip, port, source))
+LATER(redisConnectUnixNonBlock, (const char *path), (path))
+ASYNC(redisAsyncConnect, (const char *ip, int port), (ip, port))
+ASYNC(redisAsyncConnectBind, (const char *ip, int port, const char *source), (ip, port, source))
+ASYNC(redisAsyncConnectBindWithReuse, (const char *ip, int port, const char *source), (ip, port, source))
+ASYNC(redisAsyncConnectUnix, (const char *path), (path))
+ASYNC(redisAsyncConnectWithOptions, (const void *options), (options))
+
+#undef SYNC
+#undef LATER
+#undef ASYNC
+
+MT_EXPORT int redisReconnect(redisContext *context)
+{
+        const struct hiredis *h;
+        struct connection    *c;
+        int                   rc;
+
+        if (guard_inside())
+                return guard.current->redisReconnect(context);
+        h = door_open(context, DOOR_CALLER(), &c);
+        if (h == NULL || h->redisReconnect == NULL)
+                return REDIS_ERR;
+        guard_enter(h);
+        rc = h->redisReconnect(context);
+        if (c != NULL) {
+                runtime_check_uid();
+                connection_remade(c);
+        }
+        guard_leave();
+        return rc;
+}
+
+/* A context ends, whoever ends it: hiredis frees asynchronous ones through these doors from inside itself. What is known of it ends
+ * first: the address may be another context's as soon as it is free. */
+static const struct hiredis *lifecycle_ends(const void *context, const void *caller)
+{
+        struct connection *c = connection_find(context);
+
+        if (c == NULL)
+                return guard_inside() ? guard.current : next_of(caller);
+        const struct hiredis *h = c->hiredis;
+
+        connection_gone(c);
+        return h;
+}
+
+MT_EXPORT void redisFree(redisContext *context)
+{
+        const struct hiredis *h = lifecycle_ends(context, DOOR_CALLER());
+
+        if (h != NULL)
+                h->redisFree(context);
+}
+
+MT_EXPORT int redisFreeKeepFd(redisContext *context)
+{
+        const struct hiredis *h = lifecycle_ends(context, DOOR_CALLER());
+
+        return h != NULL ? h->redisFreeKeepFd(context) : REDIS_ERR;
+}
+
+/* Asynchronous contexts end when hiredis says so, perhaps later: their end is redisFree's, or the reuse of the address.
+ * Callbacks of the program run inside, so these are passed on without the guard. */
+MT_EXPORT void redisAsyncFree(redisAsyncContext *ac)
+{
+        struct connection    *c = connection_find(ac);
+        const struct hiredis *h = c != NULL ? c->hiredis : guard_inside() ? guard.current : next_of(DOOR_CALLER());
+
+        if (h != NULL && h->redisAsyncFree != NULL)
+                h->redisAsyncFree(ac);
+}
+
+MT_EXPORT void redisAsyncDisconnect(redisAsyncContext *ac)
+{
+        struct connection    *c = connection_find(ac);
+        const struct hiredis *h = c != NULL ? c->hiredis : guard_inside() ? guard.current : next_of(DOOR_CALLER());
+
+        if (h != NULL && h->redisAsyncDisconnect != NULL)
+                h->redisAsyncDisconnect(ac);
+}

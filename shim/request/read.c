@@ -1,0 +1,402 @@
+/* read.c - the way of a GET: hit, miss with lease, fill. Read request_get() from top to bottom.
+ *
+ * Budget of a hit: no lock, no system call, no allocation beyond the reply, no shared line written except a visited mark that
+ * was unset. Rare cases leave sideways into cold functions. Any doubt ends in the same place: "false", and the caller
+ * passes the command on. */
+#include "request.h"
+
+#include "../connection/session.h"
+#include "../hiredis/reply.h"
+#include "../runtime/runtime.h"
+
+#include "../../invalidation/invalidation.h"
+#include "../../l1/base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum {
+        READ_IDLE_S = 10,        /* without a reply for so long, the next GET travels: servers and balancers close idle connections */
+        READ_LONG_KEY = 1024,    /* a key up to this length is put into one buffer with its commands */
+        READ_RUN_ID = 40,
+        READ_NO_FILL_MAX = 32,
+};
+
+/* --------------------------------------------------------------------------------------- reasons to pass it on */
+
+static MT_COLD bool read_refuse(const struct connection *c, enum l1_counter why)
+{
+        l1_count(c->l1, why, 1);
+        return false;
+}
+
+static bool read_maker_is_gone(struct connection *c, uint64_t now_ns)
+{
+        if (now_ns - c->asked_ns < 100 * NS_PER_MS)
+                return false;
+        c->asked_ns = now_ns;
+        return c->maker_pid == getpid() || (kill(c->maker_pid, 0) != 0 && errno == ESRCH);
+}
+
+/* The value of a line "name:value\r\n" in the text of INFO. */
+static struct mt_bytes read_info_field(struct mt_bytes text, struct mt_bytes name)
+{
+        const char *at = memmem(text.ptr, text.len, name.ptr, name.len);
+        const char *end;
+
+        if (at == NULL)
+                return mt_bytes(NULL, 0);
+        at += name.len;
+        end = memchr(at, '\r', text.len - (size_t)(at - text.ptr));
+        return end != NULL ? mt_bytes(at, (size_t)(end - at)) : mt_bytes(NULL, 0);
+}
+
+/* Is the server at the other end of this very connection the one that the listener of its address is connected to? */
+static bool read_same_server(const struct connection *c, const void *reply)
+{
+        const struct abi *abi = &c->hiredis->abi;
+        struct mt_bytes   run_id;
+        char              listened[READ_RUN_ID];
+
+        if (abi_reply_type(reply) != ABI_REPLY_STRING)
+                return false;
+        run_id = read_info_field(mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply)), mt_bytes_of("\nrun_id:"));
+        mt_copy_from_shared(listened, c->server->run_id, sizeof listened);
+        return run_id.len == sizeof listened && memcmp(run_id.ptr, listened, sizeof listened) == 0;
+}
+
+/* The server behind the address was replaced after this connection was made, as far as the listener could tell. The
+ * connection asks its own server who it is, once a second at the most. */
+static void read_verify(struct connection *c, uint64_t now_ns)
+{
+        static const char info[] = "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
+        const struct hiredis *h = c->hiredis;
+        uint64_t          asked_ns = clock_precise_ns();
+        uint32_t          incarnation = mt_load_acquire(&c->server->incarnation);
+        void             *reply = NULL;
+
+        if (now_ns - c->asked_ns < NS_PER_S && c->asked_ns != 0)
+                return;
+        c->asked_ns = now_ns;
+        if (h->redisAppendFormattedCommand(c->context, info, sizeof info - 1) != REDIS_OK ||
+            h->redisGetReply(c->context, &reply) != REDIS_OK || reply == NULL)
+                return; /* the program's own command meets the same error next */
+        if (read_same_server(c, reply) && mt_load_acquire(&c->server->incarnation) == incarnation) {
+                c->known_ns = asked_ns;
+                c->doubt |= DOUBT_UNBOUND;
+        }
+        h->freeReplyObject(reply);
+}
+
+/* The context itself: no error, blocking, nothing unsent, nothing unread, hiredis' own reply functions. */
+static inline bool read_context_plain(const struct connection *c)
+{
+        const struct abi *abi = &c->hiredis->abi;
+        const void       *context = c->context, *reader = ABI_FIELD(const void *const, context, abi->reader);
+        const char       *unsent = ABI_FIELD(const char *const, context, abi->obuf);
+
+        return ABI_FIELD(const int, context, abi->err) == 0 && (ABI_FIELD(const int, context, abi->flags) & REDIS_BLOCK) != 0 &&
+               unsent[0] == '\0' &&
+               ABI_FIELD(const size_t, reader, ABI_READER_POS) == ABI_FIELD(const size_t, reader, ABI_READER_LEN) &&
+               ABI_FIELD(const void *const, reader, abi->fn) == abi->default_fn;
+}
+
+static MT_COLD enum l1_counter read_why_not_plain(const struct connection *c)
+{
+        const struct abi *abi = &c->hiredis->abi;
+
+        if ((ABI_FIELD(const int, c->context, abi->flags) & REDIS_BLOCK) == 0)
+                return COUNTER_bypass_nonblock;
+        return request_default_reader(c) ? COUNTER_bypass_pending : COUNTER_bypass_reader;
+}
+
+static enum l1_counter read_why_doubted(uint32_t doubt)
+{
+        static const struct {
+                uint32_t        bits;
+                enum l1_counter why;
+        } reasons[] = {
+                {DOUBT_UNKNOWN, COUNTER_bypass_unknown},
+                {DOUBT_NONBLOCK, COUNTER_bypass_nonblock},
+                {DOUBT_MULTI | DOUBT_WATCH | DOUBT_STREAM | DOUBT_TRACKING, COUNTER_bypass_state},
+                {DOUBT_INHERITED, COUNTER_bypass_inherited},
+                {DOUBT_ENDPOINT, COUNTER_bypass_reader},
+                {DOUBT_SEGMENT, COUNTER_bypass_segment},
+                {DOUBT_INCARNATION, COUNTER_bypass_incarnation},
+        };
+
+        for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++)
+                if (doubt & reasons[i].bits)
+                        return reasons[i].why;
+        return COUNTER_bypass_pending;
+}
+
+/* Something stands against this connection: see whether it can be cleared up now. True: nothing is left. */
+static MT_COLD bool read_clear_up(struct connection *c)
+{
+        uint64_t now_ns = clock_coarse_ns();
+        int      saved_errno = errno;
+
+        if (c->owed == 0 && (c->doubt & DOUBT_INHERITED) && read_maker_is_gone(c, now_ns))
+                c->doubt &= ~(uint32_t)DOUBT_INHERITED;
+        if (c->owed == 0 && (c->doubt & ~(uint32_t)(DOUBT_UNBOUND | DOUBT_SEGMENT | DOUBT_INCARNATION)) == 0) {
+                if (c->doubt & (DOUBT_UNBOUND | DOUBT_SEGMENT))
+                        connection_bind(c);
+                if (c->doubt == DOUBT_INCARNATION && read_context_plain(c)) {
+                        read_verify(c, now_ns);
+                        if (c->doubt & DOUBT_UNBOUND)
+                                connection_bind(c);
+                }
+        }
+        errno = saved_errno;
+        if ((c->doubt | c->owed) == 0)
+                return true;
+        return read_refuse(c, read_why_doubted(c->doubt));
+}
+
+/* No current freshness lease: say that somebody here wants one, and pass the GET on alone. */
+static MT_COLD bool read_stale(struct connection *c, uint64_t now_ns)
+{
+        int saved_errno = errno;
+
+        if (connection_server(c)) { /* the segment may be another one by now */
+                if (mt_load_relaxed(&c->server->flags) & SERVER_CLUSTER)
+                        l1_count(c->l1, COUNTER_bypass_cluster, 1);
+                else
+                        l1_count(c->l1, COUNTER_bypass_lease, 1);
+                invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
+        } else {
+                l1_count(c->l1, COUNTER_bypass_segment, 1);
+        }
+        errno = saved_errno;
+        return false;
+}
+
+static MT_COLD bool read_before_barrier(struct connection *c)
+{
+        int saved_errno = errno;
+
+        invalidation_hurry(c->l1, c->server);
+        errno = saved_errno;
+        return read_refuse(c, COUNTER_bypass_barrier);
+}
+
+/* ------------------------------------------------------------------------------------------------- the miss */
+
+/* Users to whom PTTL was refused: their values are not kept, since nobody knows how long they live. By identity, so that each is
+ * asked once and not with every connection (the server logs a refusal each time). */
+static struct {
+        _Atomic uint64_t digest[READ_NO_FILL_MAX];
+        _Atomic uint32_t count;
+} read_no_fill;
+
+static uint64_t read_identity(const struct connection *c)
+{
+        return c->authenticated ? mt_hash(c->user, c->user_len, (struct hash_key){{c->server_index + 1, 1}}) : c->server_index;
+}
+
+static void read_never_fill(struct connection *c)
+{
+        uint32_t at = mt_fetch_add_relaxed(&read_no_fill.count, 1);
+
+        c->no_fill = true;
+        if (at < READ_NO_FILL_MAX)
+                mt_store_relaxed(&read_no_fill.digest[at], read_identity(c));
+        l1_count(c->l1, COUNTER_error_pttl, 1);
+        log_once(LOG_WARN, "%s refuses PTTL to %s: values read as that user are not kept", c->endpoint.id.address,
+                 c->authenticated ? "this user" : "the default user");
+}
+
+static bool read_may_fill(struct connection *c)
+{
+        uint32_t count = mt_load_relaxed(&read_no_fill.count);
+
+        for (uint32_t i = 0; MT_UNLIKELY(i < count && i < READ_NO_FILL_MAX); i++)
+                if (mt_load_relaxed(&read_no_fill.digest[i]) == read_identity(c))
+                        c->no_fill = true;
+        return !c->no_fill;
+}
+
+/* "*2 $4 PTTL $n key *2 $3 GET $n key" into hiredis' buffer, so that both leave in one write. */
+static bool read_append_short(const struct hiredis *h, void *context, struct mt_bytes key)
+{
+        static const char pttl[] = "*2\r\n$4\r\nPTTL\r\n$", get[] = "\r\n*2\r\n$3\r\nGET\r\n$";
+        char              buffer[sizeof pttl + sizeof get + 2 * (READ_LONG_KEY + 16)], digits[8], *p = buffer;
+        size_t            ndigits = 0, len = key.len;
+
+        do {
+                digits[ndigits++] = (char)('0' + len % 10);
+                len /= 10;
+        } while (len != 0);
+        for (int twice = 0; twice < 2; twice++) {
+                p = twice ? mempcpy(p, get, sizeof get - 1) : mempcpy(p, pttl, sizeof pttl - 1);
+                for (size_t i = ndigits; i > 0; i--)
+                        *p++ = digits[i - 1];
+                *p++ = '\r';
+                *p++ = '\n';
+                if (key.len > 0)
+                        p = mempcpy(p, key.ptr, key.len);
+        }
+        *p++ = '\r';
+        *p++ = '\n';
+        return h->redisAppendFormattedCommand(context, buffer, (size_t)(p - buffer)) == REDIS_OK;
+}
+
+static bool read_append(const struct hiredis *h, void *context, struct mt_bytes key)
+{
+        const char *pttl[] = {"PTTL", key.ptr}, *get[] = {"GET", key.ptr};
+        size_t      pttl_len[] = {4, key.len}, get_len[] = {3, key.len};
+
+        if (MT_LIKELY(key.len <= READ_LONG_KEY))
+                return read_append_short(h, context, key);
+        return h->redisAppendCommandArgv(context, 2, pttl, pttl_len) == REDIS_OK &&
+               h->redisAppendCommandArgv(context, 2, get, get_len) == REDIS_OK;
+}
+
+/* What PTTL said: how long the value lives from the moment before it was asked. False: it is not to be kept. */
+static bool read_lifetime(struct connection *c, const void *pttl, bool is_nil, uint64_t *life_ns)
+{
+        const struct abi *abi = &c->hiredis->abi;
+        long long         ms;
+
+        if (abi_reply_type(pttl) != ABI_REPLY_INTEGER) {
+                if (abi_reply_type(pttl) == ABI_REPLY_ERROR && abi_reply_len(abi, pttl) >= 6 &&
+                    memcmp(abi_reply_str(abi, pttl), "NOPERM", 6) == 0)
+                        read_never_fill(c);
+                return false;
+        }
+        ms = abi_reply_integer(abi, pttl);
+        if (is_nil || ms == -1) /* no such key, or no time to live: MTSHIM_L1_TTL */
+                return true;
+        if (ms < 0 || (ms == 0 && !is_nil)) /* gone when PTTL looked, there when GET did: somebody is writing it */
+                return false;
+        if ((uint64_t)ms < *life_ns / NS_PER_MS)
+                *life_ns = (uint64_t)ms * NS_PER_MS;
+        return true;
+}
+
+static void read_fill(struct connection *c, const struct l1_key *key, struct l1_lease *lease, const void *pttl,
+                      const void *reply, uint64_t sent_ns, uint64_t life_ns)
+{
+        const struct abi *abi = &c->hiredis->abi;
+        int               type = abi_reply_type(reply);
+        struct mt_bytes   value = mt_bytes(NULL, 0);
+
+        if (type == ABI_REPLY_STRING)
+                value = mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply));
+        else if (type != ABI_REPLY_NIL || !runtime.options.negative)
+                goto release; /* an error is never kept */
+        if (!read_lifetime(c, pttl, type == ABI_REPLY_NIL, &life_ns) || value.len > runtime.options.l1_max_item_bytes)
+                goto release;
+        l1_fill(c->l1, key, lease, value, sent_ns + life_ns);
+        return;
+release:
+        l1_release(c->l1, lease);
+}
+
+/* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before it came from
+ * a write that this GET will see, one that comes later takes the lease away. */
+static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns,
+                              uint64_t life_ns, void **reply)
+{
+        const struct hiredis *h = c->hiredis;
+        struct l1_lease       lease;
+        uint64_t              sent_ns;
+        void                 *pttl = NULL;
+        int                   saved_errno = errno;
+
+        l1_count(c->l1, COUNTER_misses, 1);
+        if (!runtime.trust_ttl)
+                invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
+        if (!read_may_fill(c) || !l1_lease(c->l1, key, namespace_id, now_ns, &lease)) {
+                errno = saved_errno;
+                return false;
+        }
+        errno = saved_errno;
+        sent_ns = clock_precise_ns();
+        *reply = NULL;
+        if (!read_append(h, c->context, key->key) || h->redisGetReply(c->context, &pttl) != REDIS_OK ||
+            h->redisGetReply(c->context, reply) != REDIS_OK)
+                *reply = NULL; /* the error is in the context, as the program expects it */
+        saved_errno = errno;
+        if (*reply != NULL) {
+                c->replied_ns = clock_coarse_ns();
+                read_fill(c, key, &lease, pttl, *reply, sent_ns, life_ns);
+        } else {
+                l1_release(c->l1, &lease);
+        }
+        if (pttl != NULL)
+                h->freeReplyObject(pttl);
+        errno = saved_errno;
+        return true;
+}
+
+/* -------------------------------------------------------------------------------------------------- the hit */
+
+/* Make the reply that hiredis would have made. NULL: the item went away meanwhile, or there is no memory. */
+static inline void *read_build(const struct abi *abi, const struct l1_hit *hit)
+{
+        char *str = NULL;
+        void *reply = hit->nil ? reply_nil(abi) : reply_string(abi, hit->len, &str);
+
+        if (MT_LIKELY(reply != NULL && l1_copy(hit, str)))
+                return reply;
+        if (reply != NULL)
+                reply_destroy(abi, reply);
+        return NULL;
+}
+
+bool request_get(struct connection *c, struct mt_bytes key, void **reply)
+{
+        const struct rule *rule;
+        uint64_t           now_ns;
+        uint32_t           namespace_id;
+        struct l1_key      wanted;
+        struct l1_hit      hit;
+
+        if (MT_UNLIKELY(runtime_forked()))
+                runtime_after_fork();
+        if (MT_UNLIKELY((c->doubt | c->owed) != 0) && !read_clear_up(c))
+                return false;
+        if (MT_UNLIKELY(!read_context_plain(c)))
+                return read_refuse(c, read_why_not_plain(c));
+        now_ns = clock_coarse_ns();
+        if (MT_UNLIKELY(now_ns - c->replied_ns >= READ_IDLE_S * NS_PER_S))
+                return read_refuse(c, COUNTER_bypass_idle);
+
+        /* Rule (c) of the model, in this order: freshness (acquire, [F1]), then the namespace id, then the slots. The listener
+         * changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
+        if (MT_UNLIKELY(!invalidation_fresh(c->server, runtime.margin_ns, now_ns) && !runtime.trust_ttl))
+                return read_stale(c, now_ns);
+        namespace_id = mt_load_acquire(&c->space->id); /* [N] pairs with the release of a new id: a place in the tables that was given
+                                                        * to another server shows its new incarnation below */
+        if (MT_UNLIKELY(namespace_id == 0 || mt_load_acquire(&c->server->incarnation) != c->incarnation)) {
+                c->doubt |= DOUBT_UNBOUND; /* looked up again by the next GET */
+                return read_refuse(c, COUNTER_bypass_incarnation);
+        }
+        if (MT_UNLIKELY(c->barrier_ns != 0)) {
+                if (mt_load_acquire(&c->server->fresh_at_ns) <= c->barrier_ns && !runtime.trust_ttl)
+                        return read_before_barrier(c);
+                c->barrier_ns = 0;
+        }
+        rule = rules_match(&runtime.options.rules, key);
+        if (MT_UNLIKELY(rule != NULL) && rule->action == RULE_BYPASS)
+                return read_refuse(c, COUNTER_bypass_rule);
+        if (MT_UNLIKELY(key.len > ITEM_KEY_MAX))
+                return read_refuse(c, COUNTER_bypass_key);
+
+        wanted = (struct l1_key){.key = key, .hash = l1_hash(c->l1, c->server_index, key)};
+        if (MT_LIKELY(l1_find(c->l1, &wanted, namespace_id, now_ns, &hit)) &&
+            MT_LIKELY(!hit.nil || runtime.options.negative)) {
+                *reply = read_build(&c->hiredis->abi, &hit);
+                if (MT_LIKELY(*reply != NULL)) {
+                        l1_count(c->l1, COUNTER_hits, 1);
+                        if (hit.nil)
+                                l1_count(c->l1, COUNTER_negative_hits, 1);
+                        return true;
+                }
+        }
+        return read_miss(c, &wanted, namespace_id, now_ns,
+                         rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns, reply);
+}

@@ -1,0 +1,37 @@
+/* request.h - what to do with a call: answer it, or pass it on and notice what it does. The whole policy. */
+#ifndef MT_REQUEST_H
+#define MT_REQUEST_H
+
+#include "../connection/connection.h"
+
+#include <hiredis/hiredis.h>
+
+/* Does the context make replies by hiredis' own functions? Others' objects are not ours to read, let alone to make. */
+static inline bool request_default_reader(const struct connection *c)
+{
+        const struct abi *abi = &c->hiredis->abi;
+        const void       *reader = ABI_FIELD(const void *const, c->context, abi->reader);
+
+        return ABI_FIELD(const void *const, reader, abi->fn) == abi->default_fn;
+}
+
+/* A GET of one key. True: *reply is what the call returns (NULL as hiredis would return NULL). False: pass it on, by
+ * request_forward_*(). The guard is held; errno is kept where hiredis would not have set it. */
+bool request_get(struct connection *c, struct mt_bytes key, void **reply);
+
+/* Any command, as hiredis' own function of that name would do it: noticed, passed on, its effect applied when its reply
+ * comes. c NULL: passed on alone. */
+void *request_forward_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap);
+void *request_forward_argv(const struct hiredis *h, struct connection *c, void *context, int argc, const char **argv,
+                           const size_t *argvlen);
+
+/* Notice a command that is about to be appended or sent asynchronously. */
+void request_note_format(struct connection *c, const char *format, va_list ap);
+void request_note_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen);
+void request_note_resp(struct connection *c, const char *resp, size_t len);
+
+/* hiredis' redisGetReply and redisGetReplyFromReader, the reply noticed. f is the real one. */
+int request_reply(const struct hiredis *h, struct connection *c, void *context, void **reply,
+                  int (*f)(redisContext *, void **));
+
+#endif

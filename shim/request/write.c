@@ -1,0 +1,142 @@
+/* write.c - everything that is not a GET answered here: noticed, passed on, and its effect applied before the program sees
+ * the reply. */
+#include "request.h"
+
+#include "../connection/session.h"
+#include "../runtime/runtime.h"
+
+#include "../../l1/base/assert.h"
+
+#include <errno.h>
+
+/* ------------------------------------------------------------------------------------------------- noticing */
+
+/* A format that we do not follow ourselves: hiredis writes it out, and we read that. */
+static void write_note_by_hiredis(struct connection *c, const char *format, va_list ap)
+{
+        char *resp = NULL;
+        int   len = c->hiredis->redisvFormatCommand(&resp, format, ap);
+
+        if (len < 0) {
+                session_sent(c, COMMAND_MALFORMED, NULL);
+                return;
+        }
+        request_note_resp(c, resp, (size_t)len);
+        c->hiredis->redisFreeCommand(resp);
+}
+
+void request_note_format(struct connection *c, const char *format, va_list ap)
+{
+        struct command     command;
+        enum command_parse parse;
+        va_list            look;
+
+        va_copy(look, ap);
+        parse = command_from_format(&command, format, look);
+        va_end(look);
+        if (MT_LIKELY(parse != COMMAND_FORMAT)) {
+                session_sent(c, parse, &command);
+                return;
+        }
+        va_copy(look, ap);
+        write_note_by_hiredis(c, format, look);
+        va_end(look);
+}
+
+void request_note_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen)
+{
+        struct command     command;
+        enum command_parse parse = command_from_argv(&command, argc, argv, argvlen);
+
+        session_sent(c, parse, &command);
+}
+
+void request_note_resp(struct connection *c, const char *resp, size_t len)
+{
+        struct mt_bytes left = mt_bytes(resp, len);
+
+        while (left.len > 0) {
+                struct command     command;
+                size_t             used = 0;
+                enum command_parse parse = command_from_resp(&command, left, &used);
+
+                session_sent(c, parse, &command);
+                if (parse != COMMAND_OK)
+                        return;
+                MT_ASSERT(used > 0 && used <= left.len);
+                left = mt_bytes(left.ptr + used, left.len - used);
+        }
+}
+
+/* ---------------------------------------------------------------------------------------------- passing on */
+
+/* A call that sent a command and waited for a reply has returned. A non-blocking context returns NULL without an error. */
+static void *write_answered(struct connection *c, void *reply)
+{
+        int saved_errno = errno;
+
+        if (reply != NULL && request_default_reader(c))
+                session_replied(c, reply);
+        else if (reply != NULL || ABI_FIELD(int, c->context, c->hiredis->abi.err) != 0)
+                session_failed(c);
+        errno = saved_errno;
+        return reply;
+}
+
+static void write_count(const struct connection *c)
+{
+        if (c->l1 != NULL)
+                l1_count(c->l1, COUNTER_forwarded, 1);
+}
+
+void *request_forward_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap)
+{
+        if (c == NULL)
+                return h->redisvCommand(context, format, ap);
+        request_note_format(c, format, ap);
+        write_count(c);
+        return write_answered(c, h->redisvCommand(context, format, ap));
+}
+
+void *request_forward_argv(const struct hiredis *h, struct connection *c, void *context, int argc, const char **argv,
+                           const size_t *argvlen)
+{
+        if (c == NULL)
+                return h->redisCommandArgv(context, argc, argv, argvlen);
+        request_note_argv(c, argc, argv, argvlen);
+        write_count(c);
+        return write_answered(c, h->redisCommandArgv(context, argc, argv, argvlen));
+}
+
+/* ------------------------------------------------------------------------------------------------- replies */
+
+static bool write_is_push(const struct connection *c, const void *reply)
+{
+        return c->hiredis->abi.letter == 'B' && abi_reply_type(reply) == ABI_REPLY_PUSH;
+}
+
+/* Replies of the program's own making are not ours to read: they end everything that is owed, and a session whose changes went
+ * unseen is not known any more. */
+int request_reply(const struct hiredis *h, struct connection *c, void *context, void **reply,
+                  int (*f)(redisContext *, void **))
+{
+        void *taken = NULL;
+        bool  ours;
+        int   rc, saved_errno;
+
+        if (c == NULL)
+                return f(context, reply);
+        ours = request_default_reader(c);
+        rc = f(context, ours || reply != NULL ? &taken : NULL);
+        saved_errno = errno;
+        if (rc != REDIS_OK || !ours)
+                session_failed(c);
+        else if (taken != NULL && !write_is_push(c, taken))
+                session_replied(c, taken);
+        if (reply != NULL)
+                *reply = taken;
+        else if (taken != NULL)
+                h->freeReplyObject(taken);
+        errno = saved_errno;
+        return rc;
+}

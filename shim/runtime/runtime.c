@@ -1,0 +1,201 @@
+/* runtime.c - the life of the process-wide object.
+ *   NEW -> READY     runtime_ready(), at the first call of a program that uses hiredis
+ *   NEW -> OFF       MTSHIM_ENABLE=0, refused options
+ *   any -> OFF       runtime_seal_off(); OFF is for good
+ * The segment comes later still, with the first GET or write: a program that only connects maps nothing. */
+#include "runtime.h"
+
+#include "../../invalidation/invalidation.h"
+#include "../../l1/base/forklock.h"
+#include "../../l1/base/log.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum runtime_state { RUNTIME_NEW, RUNTIME_READY, RUNTIME_OFF };
+
+struct runtime runtime;
+
+static _Atomic int           runtime_state;
+static struct forklock       runtime_lock; /* setup, attach, change of user */
+static _Atomic(struct l1 *)  runtime_segment;
+static _Atomic uint64_t      runtime_retry_ns; /* no attempt to attach before this */
+static uid_t                 runtime_uid;
+
+static const struct timespec runtime_seal_wait = {.tv_nsec = 200 * 1000 * 1000};
+
+/* A page that the kernel gives back as zeros in every child: raw fork and clone skip atfork handlers, this they cannot. */
+static bool runtime_watch_forks(void)
+{
+        uint64_t *page = mmap(NULL, SEGMENT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (page == MAP_FAILED)
+                return false;
+        if (madvise(page, SEGMENT_PAGE, MADV_WIPEONFORK) != 0) {
+                munmap(page, SEGMENT_PAGE);
+                log_line(LOG_WARN, "this kernel has no MADV_WIPEONFORK (Linux 4.14): nothing is cached");
+                return false;
+        }
+        *page = 1;
+        runtime.alive = page;
+        return true;
+}
+
+static void runtime_configure_invalidation(void)
+{
+        const struct options             *o = &runtime.options;
+        const struct invalidation_config config = {
+                .mode = (enum invalidation_mode)o->invalidation,
+                .bound_ns = o->max_staleness_ns,
+                .user = o->user[0] != '\0' ? o->user : NULL,
+                .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
+        };
+
+        invalidation_setup(&config);
+        runtime.margin_ns = invalidation_margin_ns(o->max_staleness_ns);
+        runtime.trust_ttl = config.mode == INVALIDATION_NONE;
+}
+
+static int runtime_setup(void)
+{
+        options_load(&runtime.options);
+        if (!runtime.options.enable || runtime.options.refused || !runtime_watch_forks())
+                return RUNTIME_OFF;
+        runtime_uid = geteuid();
+        runtime_configure_invalidation();
+        return RUNTIME_READY;
+}
+
+bool runtime_ready(void)
+{
+        int state = mt_load_acquire(&runtime_state); /* pairs with the release below: READY shows all of runtime */
+        int saved_errno = errno;
+
+        if (MT_LIKELY(state != RUNTIME_NEW))
+                return state == RUNTIME_READY;
+        forklock_acquire(&runtime_lock); /* taken over from a parent: setting up once more from the start mends all */
+        state = mt_load_relaxed(&runtime_state);
+        if (state == RUNTIME_NEW) {
+                state = runtime_setup();
+                mt_store_release(&runtime_state, state);
+        }
+        forklock_release(&runtime_lock);
+        errno = saved_errno;
+        return state == RUNTIME_READY;
+}
+
+struct l1 *runtime_l1_now(void)
+{
+        return mt_load_acquire(&runtime_segment); /* pairs with the release in runtime_attach() */
+}
+
+static void runtime_attach(void)
+{
+        const struct l1_config config = {
+                .name = runtime.options.segment,
+                .size_bytes = runtime.options.l1_size_bytes,
+                .max_item_bytes = runtime.options.l1_max_item_bytes,
+        };
+        struct l1 *l1 = l1_attach(&config);
+
+        if (l1 == NULL)
+                mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
+        mt_store_release(&runtime_segment, l1);
+}
+
+struct l1 *runtime_l1(void)
+{
+        struct l1 *l1 = runtime_l1_now();
+        int        saved_errno = errno;
+
+        if (l1 != NULL || !runtime_ready() || clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
+                return l1;
+        forklock_acquire(&runtime_lock);
+        if (runtime_l1_now() == NULL)
+                runtime_attach();
+        forklock_release(&runtime_lock);
+        errno = saved_errno;
+        return runtime_l1_now();
+}
+
+void runtime_after_fork(void)
+{
+        struct l1 *l1 = runtime_l1_now();
+        int        saved_errno = errno;
+
+        if (!runtime_forked())
+                return;
+        if (l1 != NULL)
+                l1_after_fork(l1);
+        invalidation_after_fork();
+        if (runtime.on_fork != NULL)
+                runtime.on_fork();
+        *(uint64_t *)(uintptr_t)runtime.alive = 1;
+        errno = saved_errno;
+}
+
+void runtime_check_uid(void)
+{
+        int        saved_errno = errno;
+        struct l1 *old;
+
+        if (mt_load_acquire(&runtime_state) != RUNTIME_READY || geteuid() == runtime_uid)
+                return;
+        if (runtime_forked())
+                runtime_after_fork();
+        forklock_acquire(&runtime_lock);
+        old = atomic_exchange(&runtime_segment, NULL);
+        runtime_uid = geteuid();
+        mt_store_relaxed(&runtime_retry_ns, 0);
+        if (old != NULL) {
+                invalidation_stop(INVALIDATION_PAUSE, 0);
+                l1_abandon(old);
+        }
+        forklock_release(&runtime_lock);
+        errno = saved_errno;
+}
+
+void runtime_seal_off(void)
+{
+        int saved_errno = errno;
+
+        if (runtime_forked())
+                runtime_after_fork();
+        if (mt_load_acquire(&runtime_state) == RUNTIME_READY) {
+                mt_store_release(&runtime_state, RUNTIME_OFF);
+                mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);
+                atomic_store(&runtime_segment, NULL);
+                invalidation_stop(INVALIDATION_FOREVER, (uint64_t)runtime_seal_wait.tv_nsec);
+                log_line(LOG_INFO, "the program enters a sandbox: nothing is cached from here on");
+        } else {
+                mt_store_release(&runtime_state, RUNTIME_OFF);
+        }
+        errno = saved_errno;
+}
+
+static void runtime_show_stats(const struct l1 *l1)
+{
+        uint64_t n[COUNTER_COUNT];
+
+        l1_own_counts(l1, n);
+        log_line(LOG_ERROR, "hits %llu (negative %llu), misses %llu, fills %llu (refused %llu), keys cleared %llu, commands forwarded %llu",
+                 (unsigned long long)n[COUNTER_hits], (unsigned long long)n[COUNTER_negative_hits],
+                 (unsigned long long)n[COUNTER_misses], (unsigned long long)n[COUNTER_fills],
+                 (unsigned long long)n[COUNTER_fills_refused], (unsigned long long)n[COUNTER_removes],
+                 (unsigned long long)n[COUNTER_forwarded]);
+}
+
+void runtime_exit(void)
+{
+        struct l1 *l1 = runtime_l1_now();
+
+        if (mt_load_acquire(&runtime_state) != RUNTIME_READY || runtime_forked())
+                return; /* an unnoticed child has nothing of its own to give back */
+        invalidation_stop(INVALIDATION_FOREVER, 0);
+        if (l1 == NULL)
+                return;
+        if (runtime.options.show_stats)
+                runtime_show_stats(l1);
+        l1_detach(l1);
+}

@@ -1,0 +1,44 @@
+/* runtime.h - the one process-wide object, built on first use: options, the segment, who we are. */
+#ifndef MT_RUNTIME_H
+#define MT_RUNTIME_H
+
+#include "../../l1/base/options.h"
+#include "../../l1/l1.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct runtime {
+        struct options       options;
+        uint64_t             margin_ns;     /* freshness: the bound less a tick of the coarse clock */
+        bool                 trust_ttl;     /* MTSHIM_INVALIDATION=none: no freshness is asked for */
+        void               (*on_fork)(void); /* set once by the room above; called in a child, which has one thread */
+        const uint64_t      *alive;         /* one word of a page that a fork wipes: 0 there means that we are a child */
+};
+extern struct runtime runtime;
+
+/* Set up on the first call; true when L1 may be used by this process at all (ENABLE, good options, not sealed off). */
+bool runtime_ready(void);
+
+/* The segment of the effective uid, attached on first need; NULL: none can be had now (asked again after a second). */
+struct l1 *runtime_l1(void);
+/* The one attached at this moment, or NULL; no side effects. */
+struct l1 *runtime_l1_now(void);
+
+/* Are we the child of a fork that has not been noticed yet? Asked on every request: one load. */
+static inline bool runtime_forked(void)
+{
+        return runtime.alive != NULL && *(const volatile uint64_t *)runtime.alive == 0;
+}
+/* Make the process's state a child's. Call when runtime_forked(), before anything else. */
+void runtime_after_fork(void);
+
+/* The effective uid may have changed: if so, let go of the old user's segment. */
+void runtime_check_uid(void);
+/* The program is about to enter a sandbox: no thread, no system calls of ours, no L1 from here on. Waits for the
+ * listener to end. */
+void runtime_seal_off(void);
+/* The process ends: leadership is given up, MTSHIM_SHOW_STATS is printed. */
+void runtime_exit(void);
+
+#endif
