@@ -23,7 +23,8 @@ enum { CONNECTION_CHUNK = 64 }; /* structs that are mapped at a time */
 static struct {
         struct forklock     lock;
         struct connection **slot; /* capacity of them: NULL, a tombstone, or a connection */
-        uint32_t            capacity, used; /* used counts tombstones */
+        _Atomic uint32_t    capacity; /* a power of two; 0 until the first context, seen without the lock */
+        uint32_t            used;     /* tombstones included */
         struct connection  *free;
 } connection_table;
 
@@ -42,7 +43,8 @@ static void connection_lock(void)
                 /* The parent was changing the table when it forked: its contexts are forwarded here, as if never seen. */
                 connection_table.slot = NULL;
                 connection_table.free = NULL;
-                connection_table.capacity = connection_table.used = 0;
+                connection_table.capacity = 0;
+                connection_table.used = 0;
         }
 }
 
@@ -135,7 +137,7 @@ struct connection *connection_find_slow(const void *context)
 {
         struct connection **slot, *found = NULL;
 
-        if (context == NULL)
+        if (context == NULL || mt_load_relaxed(&connection_table.capacity) == 0)
                 return NULL;
         connection_lock();
         slot = connection_slot(context);
@@ -169,14 +171,15 @@ static struct connection *connection_enter(void *context)
 
 static void connection_begin(struct connection *c)
 {
+        session_failed(c); /* of its former life, if anything was owed */
         session_reset(c);
-        owed_drop_all(&c->queue);
-        c->owed = 0;
         c->doubt = DOUBT_UNBOUND | (c->nonblock ? DOUBT_NONBLOCK : 0);
         c->server = NULL;
         c->space = NULL;
         c->l1 = NULL;
         c->endpoint.known = false;
+        if (!c->nonblock) /* now, while a relative path means what it meant to connect() */
+                endpoint_of(c->hiredis, c->context, &c->endpoint);
         c->barrier_ns = c->asked_ns = 0;
         c->replied_ns = clock_coarse_ns(); /* the handshake of the connection itself */
         c->known_ns = clock_precise_ns();
@@ -208,7 +211,6 @@ void connection_remade(struct connection *c)
 {
         int saved_errno = errno;
 
-        session_failed(c);
         connection_begin(c);
         errno = saved_errno;
 }
@@ -263,6 +265,8 @@ bool connection_server(struct connection *c)
         if (l1 != NULL && c->l1 == l1 && c->server != NULL &&
             mt_load_acquire(&c->server->incarnation) == c->incarnation)
                 return true;
+        if (c->owed != 0 && c->server != NULL)
+                c->doubt |= DOUBT_UNKNOWN; /* what is owed was hashed for another place: its keys could not be cleared */
         c->l1 = l1;
         c->server = NULL;
         c->space = NULL;

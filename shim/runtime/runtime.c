@@ -15,6 +15,9 @@
 
 enum runtime_state { RUNTIME_NEW, RUNTIME_READY, RUNTIME_OFF };
 
+/* A segment let go of keeps its addresses (as zero pages): a program that changes its uid all the time would run out of them. */
+enum { RUNTIME_USERS_MAX = 64 };
+
 struct runtime runtime;
 
 static _Atomic int           runtime_state;
@@ -22,6 +25,7 @@ static struct forklock       runtime_lock; /* setup, attach, change of user */
 static _Atomic(struct l1 *)  runtime_segment;
 static _Atomic uint64_t      runtime_retry_ns; /* no attempt to attach before this */
 static uid_t                 runtime_uid;
+static unsigned              runtime_users; /* how often the effective uid changed */
 
 static const struct timespec runtime_seal_wait = {.tv_nsec = 200 * 1000 * 1000};
 
@@ -148,6 +152,10 @@ void runtime_check_uid(void)
         old = atomic_exchange(&runtime_segment, NULL);
         runtime_uid = geteuid();
         mt_store_relaxed(&runtime_retry_ns, 0);
+        if (++runtime_users == RUNTIME_USERS_MAX) {
+                log_line(LOG_WARN, "the effective uid has changed %d times: nothing is cached any more", RUNTIME_USERS_MAX);
+                mt_store_release(&runtime_state, RUNTIME_OFF);
+        }
         if (old != NULL) {
                 invalidation_stop(INVALIDATION_PAUSE, 0);
                 l1_abandon(old);
