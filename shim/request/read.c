@@ -307,7 +307,7 @@ static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, ui
         int                   saved_errno = errno;
 
         l1_count(c->l1, COUNTER_misses, 1);
-        if (!runtime.trust_ttl)
+        if (!mt_load_relaxed(&runtime.trust_ttl))
                 invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
         if (!read_may_fill(c) || !l1_lease(c->l1, key, namespace_id, now_ns, &lease)) {
                 errno = saved_errno;
@@ -367,7 +367,8 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply)
 
         /* Rule (c) of the model, in this order: freshness (acquire, [F1]), then the namespace id, then the slots. The listener
          * changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
-        if (MT_UNLIKELY(!invalidation_fresh(c->server, runtime.margin_ns, now_ns) && !runtime.trust_ttl))
+        if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.margin_ns), now_ns) &&
+                        !mt_load_relaxed(&runtime.trust_ttl)))
                 return read_stale(c, now_ns);
         namespace_id = mt_load_acquire(&c->space->id); /* [N] pairs with the release of a new id: a place in the tables that was given
                                                         * to another server shows its new incarnation below */
@@ -376,7 +377,7 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply)
                 return read_refuse(c, COUNTER_bypass_incarnation);
         }
         if (MT_UNLIKELY(c->barrier_ns != 0)) {
-                if (mt_load_acquire(&c->server->fresh_at_ns) <= c->barrier_ns && !runtime.trust_ttl)
+                if (mt_load_acquire(&c->server->fresh_at_ns) <= c->barrier_ns && !mt_load_relaxed(&runtime.trust_ttl))
                         return read_before_barrier(c);
                 c->barrier_ns = 0;
         }

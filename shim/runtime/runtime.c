@@ -57,8 +57,8 @@ static void runtime_configure_invalidation(void)
         };
 
         invalidation_setup(&config);
-        runtime.margin_ns = invalidation_margin_ns(o->max_staleness_ns);
-        runtime.trust_ttl = config.mode == INVALIDATION_NONE;
+        mt_store_relaxed(&runtime.margin_ns, invalidation_margin_ns(o->max_staleness_ns));
+        mt_store_relaxed(&runtime.trust_ttl, config.mode == INVALIDATION_NONE);
 }
 
 static int runtime_setup(void)
@@ -172,6 +172,8 @@ void runtime_seal_off(void)
                 runtime_after_fork();
         if (mt_load_acquire(&runtime_state) == RUNTIME_READY) {
                 mt_store_release(&runtime_state, RUNTIME_OFF);
+                mt_store_relaxed(&runtime.margin_ns, 0); /* closes connections that are bound already, with no call of theirs */
+                mt_store_relaxed(&runtime.trust_ttl, false);
                 mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);
                 atomic_store(&runtime_segment, NULL);
                 invalidation_stop(INVALIDATION_FOREVER, (uint64_t)runtime_seal_wait.tv_nsec);
