@@ -8,4 +8,4 @@ for mode in own handed many churn; do
         same threads $mode </dev/null || fail $mode
         ok "$(cat "$T/shim.out")"
 done
-[ "$(stat_of corrupt)" = 0 ] || fail "malformed items: $("$CTL" stat -j)"
+[ "$(stat_of errors.corrupt)" = 0 ] || fail "malformed items: $("$CTL" stat -j)"
