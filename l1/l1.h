@@ -123,6 +123,9 @@ void l1_release(struct l1 *l1, struct l1_lease *lease);
 /* Clear every slot of the key, LIVE and PENDING, of every database and user. Compares tags only, never reads items. Returns the
  * number of slots cleared. */
 unsigned l1_remove(struct l1 *l1, uint64_t hash);
+/* Clear every slot whose item's key matches, of every server, database and user, and every PENDING one, since its key is
+ * not known: a walk of the whole index, for operators. Returns the number of LIVE slots cleared. */
+uint64_t l1_remove_pattern(struct l1 *l1, struct mt_bytes glob);
 
 /* ------------------------------------------------------------------------------------------------- counters */
 

@@ -1,0 +1,155 @@
+/* doctor.c - `mtshim doctor`: who is asked about what, and how a row looks. */
+#include "doctor.h"
+
+#include "elf_file.h"
+
+#include <bsd/stdlib.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DOCTOR_FAILS_MAX = 100 };
+
+void doctor_row(struct doctor *d, enum doctor_state state, const char *what, const char *advice, const char *detail,
+                ...)
+{
+        static const char *const words[] = {[DOCTOR_OK] = "ok", [DOCTOR_WARN] = "warn", [DOCTOR_FAIL] = "FAIL"};
+        va_list                  args;
+
+        printf("%-5s %-12s ", words[state], what);
+        va_start(args, detail);
+        vprintf(detail, args);
+        va_end(args);
+        if (advice)
+                printf(" -- %s", advice);
+        putchar('\n');
+        d->fails += state == DOCTOR_FAIL;
+}
+
+/* What of a list is not ours, as it would be written. */
+static void doctor_others(const char *list, char *others, size_t size)
+{
+        size_t used = 0;
+
+        others[0] = '\0';
+        while (*list && used < size) {
+                size_t      len = strcspn(list, " :\n");
+                const char *slash = memrchr(list, '/', len);
+                const char *base = slash ? slash + 1 : list;
+
+                if (len > 0 && strncmp(base, CTL_LIBRARY, strlen(CTL_LIBRARY)) != 0)
+                        used += (size_t)snprintf(others + used, size - used, "%s%.*s", used ? " " : "", (int)len, list);
+                list += len;
+                list += strspn(list, " :\n");
+        }
+}
+
+void doctor_preload(struct doctor *d, const char *ld_preload)
+{
+        char   list[PATH_MAX] = "", others[PATH_MAX];
+        FILE  *file = fopen("/etc/ld.so.preload", "re");
+        size_t n;
+
+        if (file) {
+                n = fread(list, 1, sizeof list - 1, file);
+                list[n] = '\0';
+                fclose(file);
+        }
+        doctor_others(list, others, sizeof others);
+        if (others[0])
+                doctor_row(d, DOCTOR_WARN, "preload", "what it interposes too goes through it and us both",
+                           "/etc/ld.so.preload brings %s", ctl_printable(others));
+        doctor_others(ld_preload ? ld_preload : "", others, sizeof others);
+        if (others[0])
+                doctor_row(d, DOCTOR_WARN, "preload", "`mtshim run` keeps it, behind " CTL_LIBRARY,
+                           "LD_PRELOAD brings %s", ctl_printable(others));
+        else
+                doctor_row(d, DOCTOR_OK, "preload", NULL, "LD_PRELOAD brings nothing else");
+}
+
+static void doctor_library(struct doctor *d)
+{
+        struct elf_file elf;
+
+        if (!ctl_library(d->library)) {
+                d->library[0] = '\0';
+                doctor_row(d, DOCTOR_FAIL, "library", "install it, or keep it beside this command",
+                           CTL_LIBRARY " is neither beside this command nor in " MTSHIM_LIBDIR);
+                return;
+        }
+        enum elf_kind kind = elf_open(&elf, d->library);
+
+        if (kind == ELF_NATIVE && elf_defines(&elf, "redisCommand"))
+                doctor_row(d, DOCTOR_OK, "library", NULL, "%s", ctl_printable(d->library));
+        else
+                doctor_row(d, DOCTOR_FAIL, "library", "install it again", "%s is not ours, or of another machine",
+                           ctl_printable(d->library));
+        elf_close(&elf);
+}
+
+static void doctor_options(struct doctor *d)
+{
+        ctl_options(&d->options);
+        if (d->options.complained)
+                doctor_row(d, DOCTOR_FAIL, "options",
+                           "a line of the log names each: `mtshim config` shows what is used instead",
+                           "an option is bad%s",
+                           d->options.refused ? ", and MTSHIM_ABORT_CONF=1: nothing is cached" : "");
+        else if (!d->options.enable)
+                doctor_row(d, DOCTOR_WARN, "options", "unset it", "MTSHIM_ENABLE=0: everything is passed through");
+        else
+                doctor_row(d, DOCTOR_OK, "options", NULL, "good; `mtshim config` lists them");
+}
+
+static bool doctor_is_pid(const char *text, pid_t *pid)
+{
+        const char *why;
+        long long   number = strtonum(text, 1, INT_MAX, &why);
+
+        *pid = (pid_t)number;
+        return why == NULL;
+}
+
+static unsigned doctor_ask(struct doctor *d, const char *server, const char *subject)
+{
+        pid_t pid;
+
+        doctor_library(d);
+        doctor_options(d);
+        if (subject && doctor_is_pid(subject, &pid))
+                doctor_process(d, pid);
+        else if (subject)
+                doctor_program(d, subject);
+        else if (!server)
+                doctor_host(d);
+        if (server)
+                doctor_server(d, server);
+        return d->fails > DOCTOR_FAILS_MAX ? DOCTOR_FAILS_MAX : d->fails;
+}
+
+int doctor_command(int argc, char **argv)
+{
+        static const struct option long_options[] = {
+                {"server", required_argument, NULL, 'S'},
+                {"segment", required_argument, NULL, 's'},
+                {"help", no_argument, NULL, 'h'},
+                {0},
+        };
+        static struct doctor d;
+        const char          *server = NULL;
+        int                  c;
+
+        while ((c = getopt_long(argc, argv, "s:h", long_options, NULL)) != -1) {
+                switch (c) {
+                case 'S': server = optarg; break;
+                case 's': d.segment = optarg; break;
+                case 'h': return ctl_help(argv[0]);
+                default: return ctl_usage(argv[0]);
+                }
+        }
+        if (argc - optind > 1)
+                return ctl_usage(argv[0]);
+        setlinebuf(stdout); /* a server that does not answer takes its time */
+        return (int)doctor_ask(&d, server, argv[optind]);
+}
