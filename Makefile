@@ -18,15 +18,15 @@
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
 #
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
-# compiler's warnings do not stop the build), SECONDS=30 (torture, and each fuzz target), SEED (torture).
+# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target), SEED (torture).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
 WERROR  ?= -Werror
-SECONDS ?= 30
+SECS ?= 30
 SEED    ?= 1
 FLAVOUR ?= release
-MATRIX  ?= $(BUILD)/matrix
+export MATRIX ?= $(abspath $(BUILD)/matrix)
 
 ifeq ($(origin CC),default)
 CC = gcc
@@ -190,7 +190,7 @@ $(MATRIX)/usr/include/hiredis/hiredis.h:
 # ---------------------------------------------------------------------------------------------------- flavours
 
 FLAVOURS := debug testclock asan ubsan tsan cover fuzz
-flavour = $(MAKE) FLAVOUR=$(1) BUILD=$(BUILD)/$(1) MATRIX=$(MATRIX) $(if $(filter fuzz ubsan,$(1)),CC=clang) $(2)
+flavour = $(MAKE) FLAVOUR=$(1) BUILD=$(BUILD)/$(1) $(if $(filter fuzz ubsan,$(1)),CC=clang) $(2)
 
 .PHONY: debug testclock asan ubsan tsan cover fuzz
 debug testclock:
@@ -198,7 +198,7 @@ debug testclock:
 asan ubsan tsan: testclock-programs
 	+$(Q)$(call flavour,$@,unit-programs alone-programs)
 	$(Q)tests/unit/run $(BUILD)/$@
-	$(Q)$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECONDS) --seed $(SEED)
+	$(Q)$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECS) --seed $(SEED)
 cover:
 	+$(Q)$(call flavour,$@,all unit-programs programs)
 	$(Q)find $(BUILD)/$@ -name '*.gcda' -delete
@@ -209,7 +209,7 @@ cover:
 	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
 fuzz:
 	+$(Q)$(call flavour,$@,$(FUZZ:$(BUILD)/%=$(BUILD)/$@/%))
-	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECONDS)
+	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS)
 
 # -------------------------------------------------------------------------------------------------------- tests
 
@@ -242,7 +242,7 @@ lint:
 abi: all
 	$(Q)tests/abi/run $(BUILD)
 torture model: alone-programs
-	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECONDS) --seed $(SEED))
+	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
 bench: all bench-programs
 	$(Q)bench/run $(BUILD)
 
