@@ -2,6 +2,7 @@
 #include "calls.h"
 #include "closure.h"
 #include "doctor.h"
+#include "proc.h"
 #include "program.h"
 
 #include <bsd/string.h>
@@ -136,12 +137,12 @@ static void doctor_program_calls(struct doctor *d, const struct closure *c)
                         continue;
                 users++;
                 if (calls.answered_count > 0)
-                        doctor_row(d, DOCTOR_OK, "calls", NULL, "%s: %s%s%s", ctl_printable(o->name), calls.answered,
-                                   calls.followed[0] ? "; followed: " : "", calls.followed);
+                        doctor_row(d, DOCTOR_OK, "calls", NULL, "%s: %s%s%s", ctl_printable(proc_base(o->name)),
+                                   calls.answered, calls.followed[0] ? "; followed: " : "", calls.followed);
                 else
                         doctor_row(d, DOCTOR_WARN, "calls",
                                    "GETs of pipelines and asynchronous contexts are forwarded, not answered",
-                                   "%s: only %s", ctl_printable(o->name), calls.followed);
+                                   "%s: only %s", ctl_printable(proc_base(o->name)), calls.followed);
         }
         if (users == 0)
                 doctor_row(d, DOCTOR_FAIL, "calls", "nothing here asks Redis through it",
