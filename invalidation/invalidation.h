@@ -22,6 +22,8 @@ struct invalidation_config {
 /* The library has been loaded: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own). */
 void invalidation_loaded(void);
 
+/* From the constructor: remembers whether the process is confined already (a container's seccomp filter). Cheap. */
+void invalidation_loaded(void);
 /* Once per process (again after a fork: state of the parent's thread is forgotten). Starts nothing. The strings stay
  * the caller's and must outlive the process. */
 void invalidation_setup(const struct invalidation_config *config);

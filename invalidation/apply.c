@@ -1,0 +1,24 @@
+/* apply.c - the only place of this room that touches entries. Idempotent: clearing once more is harmless, so a former leader,
+ * or a message read twice, does no wrong. */
+#include "apply.h"
+
+void apply_remove(struct apply *apply, const struct leader *leader, struct mt_bytes key)
+{
+        apply->slots += l1_remove(leader->l1, l1_hash(leader->l1, leader->index, key));
+        apply->keys++;
+}
+
+void apply_flush(const struct leader *leader)
+{
+        l1_flush_server(leader->l1, leader->server);
+}
+
+void apply_settle(struct apply *apply, struct leader *leader)
+{
+        if (apply->keys == 0)
+                return;
+        leader->keys += apply->keys;
+        mt_fetch_add_relaxed(&leader->server->invalidations, apply->keys);
+        l1_count(leader->l1, COUNTER_invalidations, apply->keys);
+        *apply = (struct apply){0};
+}

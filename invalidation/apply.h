@@ -1,0 +1,19 @@
+/* apply.h - from event to effect, and the counting of it. */
+#ifndef MT_INVALIDATION_APPLY_H
+#define MT_INVALIDATION_APPLY_H
+
+#include "event.h"
+#include "leader.h"
+
+/* Applied since the last apply_settle(): counters are added to once per read, not once per key. */
+struct apply {
+        uint64_t keys;
+        uint64_t slots; /* that held something */
+};
+
+void apply_remove(struct apply *apply, const struct leader *leader, struct mt_bytes key);
+/* All namespaces of the server get new ids. What comes after in program order is seen after it. */
+void apply_flush(const struct leader *leader);
+void apply_settle(struct apply *apply, struct leader *leader);
+
+#endif

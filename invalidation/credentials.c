@@ -1,0 +1,161 @@
+/* credentials.c - a small table in a private mapping, made when the first program authenticates.
+ * Owns: the table and its lock. A record counts while valid is set; it is cleared first and set last, so that a child that was
+ * forked in between finds no half of a password. */
+#include "credentials.h"
+
+#include "../l1/base/forklock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { CREDENTIALS_RECORDS = 64 };
+
+struct credentials_record {
+        bool                   valid;
+        struct credentials_key key;
+        struct credentials     what;
+};
+
+static struct forklock            credentials_lock;
+static struct credentials_record *credentials_table; /* the lock's */
+static unsigned                   credentials_next;  /* the lock's: replaced next when all are taken */
+
+static bool credentials_map(void)
+{
+        size_t size = sizeof(struct credentials_record) * CREDENTIALS_RECORDS;
+        void  *memory;
+
+        if (credentials_table)
+                return true;
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+                return false;
+        madvise(memory, size, MADV_DONTDUMP);
+        credentials_table = memory;
+        return true;
+}
+
+static bool credentials_same_key(const struct credentials_key *a, const struct credentials_key *b)
+{
+        return a->server == b->server && a->family == b->family && memcmp(a->id, b->id, sizeof a->id) == 0;
+}
+
+static bool credentials_set(struct credentials *to, struct mt_bytes user, struct mt_bytes password)
+{
+        if (user.len > sizeof to->bytes || password.len > sizeof to->bytes - user.len)
+                return false;
+        to->named = user.ptr != NULL;
+        to->user_len = (uint32_t)user.len;
+        to->password_len = (uint32_t)password.len;
+        if (user.len > 0)
+                memcpy(to->bytes, user.ptr, user.len);
+        if (password.len > 0)
+                memcpy(to->bytes + user.len, password.ptr, password.len);
+        return true;
+}
+
+static bool credentials_equal(const struct credentials *kept, struct mt_bytes user, struct mt_bytes password)
+{
+        return kept->named == (user.ptr != NULL) && mt_bytes_equal(credentials_user(kept), user) &&
+               mt_bytes_equal(credentials_password(kept), password);
+}
+
+/* The record of this server, else a free one, else the one whose turn it is. */
+static struct credentials_record *credentials_place(const struct credentials_key *key)
+{
+        struct credentials_record *unused = NULL;
+
+        for (unsigned i = 0; i < CREDENTIALS_RECORDS; i++) {
+                struct credentials_record *record = &credentials_table[i];
+
+                if (record->valid && credentials_same_key(&record->key, key))
+                        return record;
+                if (!record->valid && !unused)
+                        unused = record;
+        }
+        return unused ? unused : &credentials_table[credentials_next++ % CREDENTIALS_RECORDS];
+}
+
+bool credentials_keep(const struct credentials_key *key, struct mt_bytes user, struct mt_bytes password)
+{
+        bool changed = false;
+
+        forklock_acquire(&credentials_lock);
+        if (credentials_map()) {
+                struct credentials_record *record = credentials_place(key);
+
+                if (!record->valid || !credentials_same_key(&record->key, key) ||
+                    !credentials_equal(&record->what, user, password)) {
+                        record->valid = false;
+                        mt_fence_release(); /* for the eyes of a forked child: a single copy of this memory, later */
+                        explicit_bzero(&record->what, sizeof record->what);
+                        record->key = *key;
+                        changed = credentials_set(&record->what, user, password);
+                        mt_fence_release();
+                        record->valid = changed;
+                }
+        }
+        forklock_release(&credentials_lock);
+        return changed;
+}
+
+enum credentials_result credentials_kept(const struct credentials_key *key, struct credentials *found)
+{
+        enum credentials_result result = CREDENTIALS_NONE;
+
+        forklock_acquire(&credentials_lock);
+        for (unsigned i = 0; credentials_table && i < CREDENTIALS_RECORDS; i++) {
+                const struct credentials_record *record = &credentials_table[i];
+
+                if (!record->valid || !credentials_same_key(&record->key, key))
+                        continue;
+                *found = record->what;
+                result = CREDENTIALS_FOUND;
+                break;
+        }
+        forklock_release(&credentials_lock);
+        return result;
+}
+
+/* The first line of the file without its newline; any bytes. False: no such file, not a plain one, or too long. */
+static bool credentials_read_line(const char *path, char *to, size_t room, size_t *len)
+{
+        struct stat st;
+        ssize_t     got;
+        size_t      n = 0;
+        const char *newline;
+        int         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* not to wait for a FIFO's writer */
+
+        if (fd < 0)
+                return false;
+        if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+                close(fd);
+                return false;
+        }
+        while (n < room && ((got = read(fd, to + n, room - n)) > 0 || (got < 0 && errno == EINTR)))
+                n += got > 0 ? (size_t)got : 0;
+        close(fd);
+        newline = memchr(to, '\n', n);
+        *len = newline ? (size_t)(newline - to) : n;
+        if (newline || n < room)
+                return true;
+        explicit_bzero(to, n);
+        return false;
+}
+
+enum credentials_result credentials_configured(const struct invalidation_config *config, struct credentials *found)
+{
+        size_t user_len = config->user ? strlen(config->user) : 0, password_len = 0;
+
+        if (!config->user && !config->password_file)
+                return CREDENTIALS_NONE;
+        if (!credentials_set(found, mt_bytes(config->user, user_len), mt_bytes(NULL, 0)))
+                return CREDENTIALS_UNREADABLE;
+        if (config->password_file && !credentials_read_line(config->password_file, found->bytes + user_len,
+                                                            sizeof found->bytes - user_len, &password_len))
+                return CREDENTIALS_UNREADABLE;
+        found->password_len = (uint32_t)password_len; /* a user without a file: one without a password */
+        return CREDENTIALS_FOUND;
+}

@@ -1,0 +1,41 @@
+/* credentials.h - what the listener shows to a server: from MTSHIM_USER and MTSHIM_PASSWORD_FILE, else what the program itself
+ * sent and the server accepted. Private memory only, wiped when replaced, left out of core dumps, never in the segment. */
+#ifndef MT_INVALIDATION_CREDENTIALS_H
+#define MT_INVALIDATION_CREDENTIALS_H
+
+#include "invalidation.h"
+
+enum { CREDENTIALS_MAX = 4096 }; /* of user and password together; tokens of cloud providers have 2 KiB */
+
+struct credentials {
+        bool     named; /* AUTH user password; else the one-argument AUTH */
+        uint32_t user_len, password_len;
+        char     bytes[CREDENTIALS_MAX]; /* user, then password */
+};
+
+/* Whose they are: the place in the segment, and the identity that it had (another server may get the place later). */
+struct credentials_key {
+        const struct server_shm *server;
+        uint32_t                 family;
+        uint64_t                 id[3];
+};
+
+enum credentials_result { CREDENTIALS_NONE, CREDENTIALS_FOUND, CREDENTIALS_UNREADABLE };
+
+/* Programs' threads. True when they are other than those that were kept. */
+bool credentials_keep(const struct credentials_key *key, struct mt_bytes user, struct mt_bytes password);
+/* The listener's thread. Whoever finds some wipes them after use. */
+enum credentials_result credentials_kept(const struct credentials_key *key, struct credentials *found);
+enum credentials_result credentials_configured(const struct invalidation_config *config, struct credentials *found);
+
+static inline struct mt_bytes credentials_user(const struct credentials *c)
+{
+        return mt_bytes(c->bytes, c->user_len);
+}
+
+static inline struct mt_bytes credentials_password(const struct credentials *c)
+{
+        return mt_bytes(c->bytes + c->user_len, c->password_len);
+}
+
+#endif

@@ -1,0 +1,179 @@
+/* invalidation.c - the door of this room: what programs' threads call. The slow path only; the hit reads invalidation_fresh()
+ * in the header. Owns: the configuration, and the decision to become a candidate. */
+#include "invalidation.h"
+
+#include "credentials.h"
+#include "leader.h"
+#include "listener.h"
+#include "notice.h"
+#include "places.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static struct invalidation_config invalidation_config = {.mode = INVALIDATION_NONE};
+static uint32_t                   invalidation_bound_ms;
+
+void invalidation_loaded(void)
+{
+        thread_loaded();
+}
+
+void invalidation_setup(const struct invalidation_config *config)
+{
+        uint64_t bound_ms = config->bound_ns / NS_PER_MS;
+
+        invalidation_config = *config;
+        invalidation_bound_ms = bound_ms == 0 ? 1 : bound_ms > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)bound_ms;
+}
+
+void invalidation_after_fork(void)
+{
+        places_after_fork();
+        listener_after_fork();
+        leader_forget_life();
+        notice_after_fork();
+}
+
+uint64_t invalidation_margin_ns(uint64_t bound_ns)
+{
+        uint64_t tick_ns = clock_tick_ns();
+
+        return bound_ns > tick_ns ? bound_ns - tick_ns : 0;
+}
+
+static void invalidation_wake(const struct l1 *l1, const struct server_shm *server)
+{
+        uint64_t word = mt_load_acquire(&server->leader);
+
+        if (word != 0)
+                thread_wake(l1_owner_pid(l1, word), mt_load_relaxed(&server->leader_tid));
+}
+
+/* Under the lock of places.h. A place that is LED is in the thread's hands: it will see by itself that leadership was lost. */
+static struct place *invalidation_place(const struct server_shm *server, uint64_t now_ns)
+{
+        struct place *place = places_of(server);
+
+        if (!place)
+                return places_free();
+        if (mt_load_acquire(&place->state) == PLACE_LED || now_ns < mt_load_relaxed(&place->out_until_ns))
+                return NULL;
+        return place;
+}
+
+/* Nobody leads, as far as can be seen: try to. */
+static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *server,
+                                         const struct invalidation_endpoint *endpoint, uint64_t now_ns, uint64_t word)
+{
+        struct place *place;
+        struct leader leader;
+
+        if (!places_enter())
+                return;
+        place = invalidation_place(server, now_ns);
+        if (place && listener_allowed() && leader_take(&leader, l1, server, invalidation_bound_ms, word)) {
+                mt_store_relaxed(&place->state, PLACE_FREE);
+                place->server = server;
+                place->leader = leader;
+                place->endpoint = *endpoint;
+                mt_store_release(&place->state, PLACE_LED); /* pairs with the acquire in listener_take_up() */
+                if (!listener_run(&invalidation_config, l1)) {
+                        mt_store_relaxed(&place->state, PLACE_FREE);
+                        leader_give_up(&leader);
+                }
+        }
+        places_leave();
+}
+
+void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                         uint64_t now_ns)
+{
+        uint64_t word;
+        int      saved = errno;
+
+        if (invalidation_config.mode != INVALIDATION_TRACKING)
+                return;
+        if (MT_UNLIKELY(notice_waiting()))
+                notice_print();
+        if (MT_UNLIKELY(leader_lower_bound(server, invalidation_bound_ms)))
+                invalidation_wake(l1, server);
+        if (leader_long_lived(now_ns) && MT_UNLIKELY(leader_vacant(l1, server, now_ns, &word)))
+                invalidation_recruit(l1, server, endpoint, now_ns, word);
+        errno = saved;
+}
+
+void invalidation_hurry(struct l1 *l1, struct server_shm *server)
+{
+        int saved = errno;
+
+        if (invalidation_config.mode == INVALIDATION_TRACKING && mt_exchange_acq_rel(&server->ping_wanted, 1) == 0)
+                invalidation_wake(l1, server);
+        errno = saved;
+}
+
+void invalidation_credentials(struct l1 *l1, struct server_shm *server, struct mt_bytes user, struct mt_bytes password)
+{
+        struct credentials_key key = {.server = server, .family = server->family};
+        struct place          *place;
+        int                    saved = errno;
+
+        (void)l1;
+        if (invalidation_config.mode != INVALIDATION_TRACKING)
+                return;
+        memcpy(key.id, server->id, sizeof key.id);
+        /* Others than those that the server has refused: no reason to stay away any longer. */
+        if (credentials_keep(&key, user, password) && places_enter()) {
+                place = places_of(server);
+                if (place && mt_load_acquire(&place->state) == PLACE_OUT)
+                        mt_store_relaxed(&place->state, PLACE_FREE);
+                places_leave();
+        }
+        errno = saved;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the end */
+
+static void invalidation_moment(void)
+{
+        const struct timespec moment = {.tv_nsec = 50000};
+
+        nanosleep(&moment, NULL);
+}
+
+/* Leadership goes now, whenever the thread gets to run; what it still does until then is harmless. The lock shuts out a candidate that is
+ * on its way in; it is waited for, but not for ever: a destructor must end. */
+static void invalidation_resign(uint64_t until_ns)
+{
+        bool locked;
+
+        while (!(locked = places_enter()) && clock_precise_ns() < until_ns)
+                invalidation_moment();
+        if (!locked)
+                return;
+        for (unsigned i = 0; i < PLACES_MAX; i++) {
+                struct place *place = places_at(i);
+
+                if (mt_load_acquire(&place->state) == PLACE_LED)
+                        leader_resign(place->leader.server, place->leader.self);
+        }
+        places_leave();
+}
+
+bool invalidation_stop(enum invalidation_stop how, uint64_t wait_ns)
+{
+        uint64_t begin_ns = clock_precise_ns();
+        int      saved = errno;
+        bool     ended;
+
+        listener_stop(how);
+        invalidation_resign(begin_ns + (wait_ns > NS_PER_MS ? wait_ns : NS_PER_MS));
+        listener_stop(how); /* a candidate that was on its way in may have started it meanwhile */
+        if (notice_waiting())
+                notice_print();
+        while (!(ended = listener_ended()) && clock_precise_ns() - begin_ns < wait_ns)
+                invalidation_moment();
+        errno = saved;
+        return ended;
+}

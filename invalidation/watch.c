@@ -1,0 +1,418 @@
+/* watch.c - the life of one led server: connect, listen, prove, reconnect.
+ * Owns nothing shared: leader.c, fence.c and apply.c write to the segment. Everything read there may be zero at any
+ * moment (l1_abandon); then leadership is seen to be lost, and the watch ends. */
+#include "watch.h"
+
+#include "notice.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#define WATCH_PAUSE_MIN_NS (10 * NS_PER_MS)
+#define WATCH_PAUSE_MAX_NS (250 * NS_PER_MS) /* a server that is back is heard again within the bound and a second */
+#define WATCH_AWAY_MAX_NS  (60 * NS_PER_S)   /* then whoever asks next tries again; nobody, if nobody asks */
+#define WATCH_RETRY_NS     (60 * NS_PER_S)   /* a cluster node, a server without tracking */
+#define WATCH_COSTLY_NS    (600 * NS_PER_S)
+enum { WATCH_STRANGE_MAX = 8, WATCH_READS = 16, WATCH_SILENCE = 4 };
+
+void watch_begin(struct watch *watch, const struct invalidation_config *config, const struct leader *leader,
+                 const struct invalidation_endpoint *endpoint, uint64_t now_ns)
+{
+        const struct server_shm *server = leader->server;
+
+        *watch = (struct watch){.state = WATCH_AWAY,
+                                .away_ns = now_ns,
+                                .retry_ns = now_ns,
+                                .since_ns = now_ns,
+                                .config = config,
+                                .leader = *leader,
+                                .endpoint = *endpoint,
+                                .key = {.server = server, .family = server->family}};
+        memcpy(watch->key.id, server->id, sizeof watch->key.id);
+        link_init(&watch->link);
+        codec_init(&watch->codec);
+}
+
+static const char *watch_address(const struct watch *watch, char to[128])
+{
+        mt_copy_from_shared(to, watch->leader.server->address, sizeof watch->leader.server->address);
+        to[sizeof watch->leader.server->address] = '\0';
+        return to;
+}
+
+static void watch_say(const struct watch *watch, const char *what, const char *reason)
+{
+        char address[128];
+
+        notice_say(LOG_WARN, "", watch_address(watch, address), what, reason);
+}
+
+/* Bound or a second, whichever is longer, WATCH_SILENCE times over: then a connection is taken for dead. */
+static uint64_t watch_silence_ns(const struct watch *watch)
+{
+        uint64_t bound_ns = leader_bound_ms(watch->leader.server, watch->leader.own_bound_ms) * NS_PER_MS;
+
+        return (bound_ns > NS_PER_S ? bound_ns : NS_PER_S) * WATCH_SILENCE;
+}
+
+static void watch_enter(struct watch *watch, enum watch_state state, uint64_t now_ns)
+{
+        watch->state = state;
+        watch->since_ns = now_ns;
+}
+
+/* The first attempt follows at once: where it is refused the server itself is gone, and that is worth knowing early. */
+static void watch_lose(struct watch *watch, uint64_t now_ns)
+{
+        link_close(&watch->link);
+        codec_init(&watch->codec);
+        fence_reset(&watch->fence);
+        if (watch->state == WATCH_LISTENING || watch->away_ns == 0)
+                watch->away_ns = now_ns;
+        watch->retry_ns = now_ns + watch->pause_ns;
+        watch->pause_ns = watch->pause_ns == 0 ? WATCH_PAUSE_MIN_NS : watch->pause_ns * 2;
+        if (watch->pause_ns > WATCH_PAUSE_MAX_NS)
+                watch->pause_ns = WATCH_PAUSE_MAX_NS;
+        watch_enter(watch, WATCH_AWAY, now_ns);
+}
+
+/* ---------------------------------------------------------------------------------------------------- connecting */
+
+/* A unix socket's server is its device and inode. ENOENT: it has gone, and may come back. ESTALE: another is there. */
+static int watch_check_path(const struct watch *watch)
+{
+        const struct sockaddr_un *path = (const void *)&watch->endpoint.address;
+        struct stat               st;
+
+        if (path->sun_family != AF_UNIX || watch->endpoint.length <= offsetof(struct sockaddr_un, sun_path) ||
+            path->sun_path[0] == '\0')
+                return 0;
+        if (stat(path->sun_path, &st) != 0)
+                return errno;
+        return st.st_dev == watch->key.id[0] && st.st_ino == watch->key.id[1] ? 0 : ESTALE;
+}
+
+static void watch_greet(struct watch *watch, uint64_t now_ns)
+{
+        struct credentials      credentials;
+        enum credentials_result found = credentials_configured(watch->config, &credentials);
+        bool                    fits;
+
+        watch_enter(watch, WATCH_GREETING, now_ns);
+        if (found == CREDENTIALS_UNREADABLE) {
+                watch_say(watch, ": MTSHIM_PASSWORD_FILE cannot be read: not listening, nothing is served from L1",
+                          NULL);
+                watch->end = WATCH_OUT;
+                return;
+        }
+        if (found == CREDENTIALS_NONE)
+                found = credentials_kept(&watch->key, &credentials);
+        fits = source_begin(&watch->source, &watch->link, found == CREDENTIALS_FOUND ? &credentials : NULL);
+        explicit_bzero(&credentials, sizeof credentials);
+        if (!fits || link_flush(&watch->link) == LINK_FAILED)
+                watch_lose(watch, now_ns);
+}
+
+static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
+{
+        if (error == ECONNREFUSED || error == ENOENT)
+                leader_server_gone(&watch->leader, now_ns);
+        watch_lose(watch, now_ns);
+}
+
+/* The path may have been given to another server between the look and the connection: look again. */
+static void watch_connected(struct watch *watch, uint64_t now_ns)
+{
+        int error = watch_check_path(watch);
+
+        if (error == 0)
+                watch_greet(watch, now_ns);
+        else
+                watch_not_there(watch, error, now_ns); /* whoever is there is seen at the next attempt */
+}
+
+static void watch_connect(struct watch *watch, uint64_t now_ns)
+{
+        int error = watch_check_path(watch);
+
+        if (error ==
+            ESTALE) { /* programs that connect there get another place in the segment, and that another watch */
+                watch->end = WATCH_OUT;
+                return;
+        }
+        if (error != 0) {
+                watch_not_there(watch, error, now_ns);
+                return;
+        }
+        switch (link_open(&watch->link, &watch->endpoint)) {
+        case LINK_OK: watch_connected(watch, now_ns); break;
+        case LINK_AGAIN: watch_enter(watch, WATCH_CONNECTING, now_ns); break;
+        case LINK_FAILED: watch_not_there(watch, errno, now_ns); break;
+        }
+}
+
+/* -------------------------------------------------------------------------------------------------------- events */
+
+static bool watch_holds(const void *watch)
+{
+        return leader_holds(&((const struct watch *)watch)->leader);
+}
+
+/* A cluster node is left alone and asked again a minute later, rather than kept connected: its mode changes only by a restart, and
+ * an idle connection to each node of a cluster would be all cost. */
+static bool watch_identified(struct watch *watch, uint64_t now_ns)
+{
+        const struct source *source = &watch->source;
+
+        if (source->cluster) {
+                leader_forbid(&watch->leader, SERVER_CLUSTER, now_ns + WATCH_RETRY_NS);
+                watch->end = WATCH_DONE;
+                return false;
+        }
+        /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
+        if (source->informed || watch->key.family != AF_UNIX)
+                leader_identify(&watch->leader, source->run_id, now_ns);
+        if (source_subscribe(&watch->source, &watch->link) && link_flush(&watch->link) != LINK_FAILED)
+                return true;
+        return false;
+}
+
+/* From here on every write is announced, so from here on entries may be kept: those filled while nobody listened
+ * carry ids that end now. The ids move before the first PING leaves, and so before fresh_at_ns can. */
+static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
+{
+        if (!leader_holds(&watch->leader))
+                return false;
+        leader_clear_flags(&watch->leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
+        apply_flush(&watch->leader);
+        if (watch->listened)
+                mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
+        watch->listened = true;
+        watch->away_ns = 0;
+        fence_reset(&watch->fence);
+        watch_enter(watch, WATCH_LISTENING, now_ns);
+        return true;
+}
+
+/* The end of this connection, or of more, and why. Always false: the parser stops. */
+static bool watch_judged(struct watch *watch, enum source_result result, uint64_t now_ns)
+{
+        watch->stopped = true;
+        if (result == SOURCE_LATER)
+                return false;
+        l1_count(watch->leader.l1, COUNTER_error_listener, 1);
+        if (result == SOURCE_MEANINGLESS) {
+                if (++watch->strange < WATCH_STRANGE_MAX)
+                        return false;
+                watch_say(watch, ": what answers there is no Redis, nothing is served from L1", NULL);
+        } else {
+                if (result == SOURCE_IMPOSSIBLE)
+                        leader_forbid(&watch->leader, SERVER_NO_TRACKING, now_ns + WATCH_RETRY_NS);
+                watch_say(watch, " refuses the listener, nothing is served from L1: ", watch->source.reason);
+        }
+        watch->end = WATCH_OUT;
+        return false;
+}
+
+static bool watch_pong(struct watch *watch, uint64_t now_ns)
+{
+        uint64_t proved_ns;
+
+        if (!fence_pong(&watch->fence, &proved_ns))
+                return watch_judged(watch, SOURCE_MEANINGLESS, now_ns);
+        if (proved_ns != 0) {
+                fence_advance(watch->leader.server, proved_ns, watch_holds, watch);
+                watch->pause_ns = 0;
+                watch->strange = 0;
+        }
+        return true;
+}
+
+static bool watch_heard(struct watch *watch, const struct event *event, uint64_t now_ns)
+{
+        enum source_result result;
+
+        if (event->kind == EVENT_PONG)
+                return watch_pong(watch, now_ns);
+        if (event->kind != EVENT_ERROR)
+                return true; /* a message of another shape */
+        result = source_judge(&watch->source, event->bytes);
+        if (result == SOURCE_LATER && fence_refused(&watch->fence))
+                return true;
+        return watch_judged(watch, result, now_ns);
+}
+
+static bool watch_replied(struct watch *watch, const struct event *event, uint64_t now_ns)
+{
+        enum source_result result = source_reply(&watch->source, event);
+
+        if (result == SOURCE_WAIT)
+                return true;
+        if (result == SOURCE_IDENTIFIED)
+                return watch_identified(watch, now_ns) || watch_judged(watch, SOURCE_LATER, now_ns);
+        if (result == SOURCE_CONFIRMED)
+                return watch_confirmed(watch, now_ns) || watch_judged(watch, SOURCE_LATER, now_ns);
+        return watch_judged(watch, result, now_ns);
+}
+
+static bool watch_event(void *arg, const struct event *event)
+{
+        struct watch *watch = arg;
+
+        if (event->kind == EVENT_REMOVE)
+                apply_remove(&watch->apply, &watch->leader, event->bytes);
+        else if (event->kind == EVENT_FLUSH)
+                apply_flush(&watch->leader);
+        else if (watch->state == WATCH_LISTENING)
+                return watch_heard(watch, event, clock_precise_ns());
+        else
+                return watch_replied(watch, event, clock_precise_ns());
+        return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- the socket */
+
+short watch_events(const struct watch *watch)
+{
+        if (watch->link.fd < 0)
+                return 0;
+        if (watch->link.connecting)
+                return POLLOUT;
+        return (short)(POLLIN | (link_wants_write(&watch->link) ? POLLOUT : 0));
+}
+
+/* A flood of announcements must not keep other servers waiting: so many reads, then it is their turn. */
+static void watch_read(struct watch *watch, char *buffer, size_t size)
+{
+        enum link_result result = LINK_OK;
+        size_t           got;
+
+        for (unsigned reads = 0; reads < WATCH_READS && result == LINK_OK; reads++) {
+                result = link_read(&watch->link, buffer, size, &got);
+                if (result == LINK_OK && !codec_feed(&watch->codec, buffer, got, watch_event, watch)) {
+                        result = LINK_FAILED;
+                        if (!watch->stopped)
+                                watch_judged(watch, SOURCE_MEANINGLESS, clock_precise_ns());
+                        watch->stopped = false;
+                }
+        }
+        apply_settle(&watch->apply, &watch->leader);
+        if (result == LINK_FAILED && watch->end == WATCH_GOES_ON)
+                watch_lose(watch, clock_precise_ns());
+}
+
+void watch_ready(struct watch *watch, short revents, char *buffer, size_t size)
+{
+        if (watch->link.fd < 0)
+                return;
+        if (watch->state == WATCH_CONNECTING) {
+                if (link_finish(&watch->link) == LINK_OK)
+                        watch_connected(watch, clock_precise_ns());
+                else
+                        watch_not_there(watch, errno, clock_precise_ns());
+                return;
+        }
+        if ((revents & POLLOUT) && link_flush(&watch->link) == LINK_FAILED) {
+                watch_lose(watch, clock_precise_ns());
+                return;
+        }
+        if (revents & (POLLIN | POLLHUP | POLLERR))
+                watch_read(watch, buffer, size);
+}
+
+/* --------------------------------------------------------------------------------------------------- the turn */
+
+/* The time is taken before the PING is handed over: what it will prove is that all acknowledged before then is applied. */
+static void watch_ping(struct watch *watch)
+{
+        const struct mt_bytes ping[] = {mt_bytes_of("PING")};
+        uint64_t              before_ns = clock_precise_ns();
+
+        if (link_command(&watch->link, ping, 1)) {
+                fence_sent(&watch->fence, before_ns);
+                if (link_flush(&watch->link) != LINK_FAILED)
+                        return;
+        }
+        watch_lose(watch, before_ns);
+}
+
+static uint64_t watch_turn_listening(struct watch *watch, uint64_t now_ns)
+{
+        struct server_shm *server = watch->leader.server;
+        uint64_t           period_ns = leader_period_ns(leader_bound_ms(server, watch->leader.own_bound_ms)), due_ns;
+
+        if (mt_load_relaxed(&server->ping_wanted) != 0 && mt_exchange_acq_rel(&server->ping_wanted, 0) != 0)
+                fence_want(&watch->fence, now_ns);
+        if (watch->fence.sent_ns != 0 && now_ns > watch->fence.sent_ns + watch_silence_ns(watch)) {
+                watch_lose(watch, now_ns);
+                return watch->retry_ns;
+        }
+        due_ns = fence_due_ns(&watch->fence, period_ns);
+        if (due_ns <= now_ns) {
+                watch_ping(watch);
+                due_ns = watch->state == WATCH_LISTENING ? UINT64_MAX : watch->retry_ns;
+        }
+        return due_ns != UINT64_MAX ? due_ns : watch->fence.sent_ns + watch_silence_ns(watch);
+}
+
+static uint64_t watch_turn_away(struct watch *watch, uint64_t now_ns)
+{
+        if (now_ns - watch->away_ns > WATCH_AWAY_MAX_NS)
+                watch->end = WATCH_DONE;
+        else if (now_ns >= watch->retry_ns)
+                watch_connect(watch, now_ns);
+        return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + watch_silence_ns(watch);
+}
+
+static uint64_t watch_turn_state(struct watch *watch, uint64_t now_ns)
+{
+        switch (watch->state) {
+        case WATCH_LISTENING: return watch_turn_listening(watch, now_ns);
+        case WATCH_AWAY: return watch_turn_away(watch, now_ns);
+        case WATCH_CONNECTING: /* a lost packet is sent again sooner by a new attempt than by this one */
+                if (now_ns > watch->since_ns + NS_PER_S)
+                        watch_lose(watch, now_ns);
+                return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + NS_PER_S;
+        case WATCH_GREETING: break;
+        }
+        if (now_ns > watch->since_ns + watch_silence_ns(watch))
+                watch_lose(watch, now_ns);
+        return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + watch_silence_ns(watch);
+}
+
+enum watch_end watch_turn(struct watch *watch, uint64_t now_ns, uint64_t *next_ns)
+{
+        uint64_t renew_ns;
+
+        if (watch->end != WATCH_GOES_ON)
+                return watch->end;
+        if (!leader_holds(&watch->leader))
+                return WATCH_DONE;
+        leader_renew(&watch->leader, now_ns);
+        if (leader_too_costly(&watch->leader, now_ns)) {
+                watch_say(watch, ": more keys are written there than are served from L1: off for ten minutes", NULL);
+                leader_forbid(&watch->leader, SERVER_COSTLY, now_ns + WATCH_COSTLY_NS);
+                return WATCH_DONE;
+        }
+        *next_ns = watch_turn_state(watch, now_ns);
+        renew_ns = now_ns + leader_lapse_ns(leader_bound_ms(watch->leader.server, watch->leader.own_bound_ms)) / 3;
+        if (*next_ns > renew_ns)
+                *next_ns = renew_ns;
+        return watch->end;
+}
+
+void watch_suspended(struct watch *watch, uint64_t now_ns)
+{
+        if (leader_holds(&watch->leader))
+                apply_flush(&watch->leader);
+        if (watch->state != WATCH_AWAY)
+                watch_lose(watch, now_ns);
+}
+
+void watch_finish(struct watch *watch)
+{
+        link_close(&watch->link);
+        leader_give_up(&watch->leader);
+}
