@@ -218,3 +218,37 @@ leader_of() {
         done
         return 1
 }
+
+# ------------------------------------------------------------------------------------------------------- faults
+
+H=$T/history # what faultloop and stepper know of each other
+AGAIN=$(awk "BEGIN { print $STALE_MS / 1000 + 1 }") # seconds within which L1 must serve again
+
+stepper_start() {
+        rm -f "$H"
+        bare faultloop "$H" report >/dev/null
+        bare stepper "$H" "$@" 2>"$T/stepper.err" &
+        own
+}
+# watch_start [NAME]: a shimmed reader; WATCH_PID; its stderr is $T/NAME.err
+watch_start() {
+        shim faultloop "$H" watch >"$T/${1:-watch}.out" 2>"$T/${1:-watch}.err" &
+        WATCH_PID=$!
+        own
+        served "${2:-5}" || { show "$T/${1:-watch}.err"; fail "L1 never served"; }
+}
+# served SECONDS: is the reader WATCH_PID (or any, when empty) served by L1 from now on within so many seconds?
+served() {
+        bare faultloop "$H" await "$1" ${WATCH_PID:+"$WATCH_PID"}
+}
+served_again() {
+        served "$AGAIN" || { report; show "$T"/*.err; fail "${1:-L1} is not served again within $AGAIN s"; }
+}
+report() {
+        bare faultloop "$H" report
+}
+# The end of a fault test: nothing was too old, and the readers end well.
+true_to_bound() {
+        report >"$T/report" || { cat "$T/report"; fail "reads were older than the bound"; }
+        ok "$1: $(cat "$T/report")"
+}

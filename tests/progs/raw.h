@@ -123,7 +123,7 @@ static UNUSED bool raw_reply(struct raw *r, char *text, size_t size)
 
         if (!raw_line(r, line, sizeof(line)))
                 return false;
-        snprintf(text, size, "%s", line);
+        snprintf(text, size, "%.*s", (int)size - 1, line);
         if (line[0] == '$' && line[1] != '-') {
                 long len = atol(line + 1);
 
