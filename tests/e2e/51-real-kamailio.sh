@@ -9,7 +9,8 @@ need "$MODULES/ndb_redis.so" kamailio-redis-modules
 readelf -d "$(command -v kamailio)" | grep -q hiredis && fail "kamailio itself is linked to hiredis"
 redis_start_tcp
 PORT=$(free_port)
-sed -e "s|MODULES|$MODULES/|; s|REDIS_PORT|${MT_REDIS#*:}|; s|:PORT|:$PORT|" "$(dirname "$0")/kamailio/kamailio.cfg" >"$T/kamailio.cfg"
+sed -e "s|MODULES|$MODULES/|; s|REDIS_PORT|${MT_REDIS#*:}|; s|:PORT|:$PORT|" \
+        "$(dirname "$0")/kamailio/kamailio.cfg" >"$T/kamailio.cfg"
 
 change() {
         echo "redis-cli -s $SOCK $* >>$T/cli.log"
