@@ -54,7 +54,7 @@ ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 COMMON := -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(WERROR) -fvisibility=hidden -fPIC -ftls-model=initial-exec -pthread \
-          -ffile-prefix-map=$(CURDIR)=.
+          -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)/gen=gen
 CLOCK  := -DMT_DEBUG -DMT_TEST_CLOCK
 
 FLAGS_release   := -O2 -g
