@@ -12,6 +12,7 @@
 #ifndef MT_L1_H
 #define MT_L1_H
 
+#include "base/assert.h"
 #include "base/atomic.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -69,6 +70,16 @@ void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t 
 /* The namespace's place, claimed when new; NULL when the table is full. Re-ask when the server's incarnation moves. */
 struct namespace_shm *l1_namespace(struct l1 *l1, const struct server_shm *server, uint32_t database,
                                    const uint64_t user[2]);
+/* The id that its items carry now; 0 (nothing is found, nothing is filled) when the server's place was given to another since
+ * the caller read `incarnation`. [N] acquire: an id that belongs to the next holder of the place is seen with the incarnation that
+ * was stored before it; so the id is loaded first, and compared after. */
+static inline uint32_t l1_namespace_id(const struct server_shm *server, uint32_t incarnation,
+                                       const struct namespace_shm *ns)
+{
+        uint32_t id = mt_load_acquire(&ns->id);
+
+        return MT_LIKELY(mt_load_relaxed(&server->incarnation) == incarnation) ? id : 0;
+}
 
 /* New ids for the namespaces of a server (all databases and users), or of one database of it: in O(namespaces) nothing
  * that was filled before is found any more, and no fill that began before is. */
@@ -99,7 +110,7 @@ struct l1_hit {
  * throw away what was copied. Call copy() for a nil too (len 0): it is the validation.
  * now_ns is the coarse clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before namespace->id, and that
  * before find(). Marks the slot visited if it was not; writes nothing else to the segment. */
-bool l1_find(const struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
+bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
 bool l1_copy(const struct l1_hit *hit, void *to);
 
 /* ------------------------------------------------------------------------------------------------- the fill */

@@ -20,6 +20,7 @@
         atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acq_rel, memory_order_acquire)
 #define mt_fence_acquire()      atomic_thread_fence(memory_order_acquire)
 #define mt_fence_release()      atomic_thread_fence(memory_order_release)
+#define mt_fence_full()         atomic_thread_fence(memory_order_seq_cst)
 
 /* Add to a word that only this thread writes and others read: no locked instruction. */
 #define mt_add_single_writer(p, v) mt_store_relaxed((p), mt_load_relaxed(p) + (v))

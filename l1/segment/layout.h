@@ -29,7 +29,7 @@ enum {
         PROCESS_MAX = 2048,
         COUNTERS_MAX = 2048,
         BUCKET_SLOTS = 7,
-        COUNTER_SPACE = 63, /* counters a block has room for; counters.def has fewer */
+        COUNTER_SPACE = 63,  /* counters a block has room for; counters.def has fewer */
         LOGSEG_OPEN_MAX = 4, /* log segments that take in appends side by side */
 };
 
@@ -39,26 +39,26 @@ struct segment_shm {
         _Atomic uint64_t magic;
         uint32_t         abi;
         uint32_t         header_size;
-        uint64_t         fingerprint;  /* of the sizes and offsets of every struct below: segment_fingerprint() */
-        uint64_t         l1_size;      /* MTSHIM_L1_SIZE of the creator: the ceiling, and the file's size */
-        uint64_t         logseg_size;  /* these two give every other number of the geometry */
-        uint64_t         hash_key[2];  /* secret of the keyed hash */
-        uint64_t         created_ns;   /* CLOCK_MONOTONIC; deadlines in items count from here */
+        uint64_t         fingerprint; /* of the sizes and offsets of every struct below: segment_fingerprint() */
+        uint64_t         l1_size;     /* MTSHIM_L1_SIZE of the creator: the ceiling, and the file's size */
+        uint64_t         logseg_size; /* these two give every other number of the geometry */
+        uint64_t         hash_key[2]; /* secret of the keyed hash */
+        uint64_t         created_ns;  /* CLOCK_MONOTONIC; deadlines in items count from here */
         uint64_t         spare0[8];
 
         /* Lines that are written: one each. */
         _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^12 fill tokens; never goes back */
-        uint8_t                       pad0[56];
+        uint8_t pad0[56];
         _Alignas(64) _Atomic uint32_t namespace_next; /* next namespace id; 0 is never one, never reused */
-        _Atomic uint32_t              namespaces_high; /* namespace slots ever claimed: the rest are empty */
-        uint8_t                       pad1[56];
-        _Alignas(64) _Atomic uint64_t seal_next;           /* order in which log segments were sealed */
-        _Atomic uint32_t              counters_high;       /* counter blocks whose pages have been taken */
-        _Atomic uint32_t              open[LOGSEG_OPEN_MAX]; /* 1 + the log segment that takes in appends; 0 = none */
-        uint8_t                       pad2[36];
+        _Atomic uint32_t namespaces_high;             /* namespace slots ever claimed: the rest are empty */
+        uint8_t          pad1[56];
+        _Alignas(64) _Atomic uint64_t seal_next; /* order in which log segments were sealed */
+        _Atomic uint32_t counters_high;          /* counter blocks whose pages have been taken */
+        _Atomic uint32_t open[LOGSEG_OPEN_MAX];  /* 1 + the log segment that takes in appends; 0 = none */
+        uint8_t          pad2[36];
         _Alignas(64) _Atomic uint64_t table_owner; /* owner word: who changes the server and namespace tables */
-        uint8_t                       pad3[56];
-        uint64_t                      spare1[464];
+        uint8_t  pad3[56];
+        uint64_t spare1[464];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
@@ -75,7 +75,7 @@ _Static_assert(offsetof(struct segment_shm, table_owner) == 320, "segment ABI");
 struct process_shm {
         _Atomic uint32_t incarnation; /* even: free, odd: claimed; only goes up */
         _Atomic int32_t  pid;
-        _Atomic uint64_t start_time;  /* field 22 of /proc/pid/stat, clock ticks since boot */
+        _Atomic uint64_t start_time; /* field 22 of /proc/pid/stat, clock ticks since boot */
         _Atomic uint64_t attached_ns;
         uint64_t         spare[5];
 };
@@ -119,18 +119,18 @@ struct server_shm {
         uint8_t          pad1[8];
 
         /* Identity and what an operator reads. */
-        _Alignas(64) _Atomic uint32_t state;  /* enum server_state */
-        uint32_t         family;              /* AF_UNIX, AF_INET, AF_INET6 */
-        uint64_t         id[3];               /* unix: dev, ino, 0; inet: port, address in two words */
-        char             address[120];        /* NUL-terminated: "/run/redis.sock", "127.0.0.1:6379" */
-        char             run_id[48];          /* of the server last connected to, NUL-terminated; "" = none yet */
-        _Atomic uint32_t epoch;               /* how often all its namespaces got new ids */
+        _Alignas(64) _Atomic uint32_t state; /* enum server_state */
+        uint32_t         family;             /* AF_UNIX, AF_INET, AF_INET6 */
+        uint64_t         id[3];              /* unix: dev, ino, 0; inet: port, address in two words */
+        char             address[120];       /* NUL-terminated: "/run/redis.sock", "127.0.0.1:6379" */
+        char             run_id[48];         /* of the server last connected to, NUL-terminated; "" = none yet */
+        _Atomic uint32_t epoch;              /* how often all its namespaces got new ids */
         uint32_t         pad2;
-        _Atomic uint64_t used_ns;             /* last time a connection to it was made or it had a leader */
-        _Atomic uint64_t invalidations;       /* keys that listeners applied */
+        _Atomic uint64_t used_ns;       /* last time a connection to it was made or it had a leader */
+        _Atomic uint64_t invalidations; /* keys that listeners applied */
         _Atomic uint64_t reconnects;
         _Atomic uint64_t flushes;
-        _Atomic uint64_t incarnation_ns;      /* when incarnation last moved; stored before it does; 0 = never */
+        _Atomic uint64_t incarnation_ns; /* when incarnation last moved; stored before it does; 0 = never */
         uint64_t         spare[10];
 };
 _Static_assert(sizeof(struct server_shm) == 512, "a server is eight cache lines");

@@ -1,0 +1,265 @@
+/* lease.c - PENDING to LIVE, and the clearing of keys.
+ *
+ *   EMPTY, or a LIVE or PENDING     -> PENDING(token)   l1_lease(), before GET is sent
+ *      one that may go
+ *   PENDING(token)                  -> LIVE             l1_fill(): only from its own token
+ *   PENDING(token)                  -> EMPTY            l1_release()
+ *   PENDING, LIVE with the key's tag -> EMPTY           l1_remove(): the late value is refused
+ *
+ * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY by exchange,
+ * so that it cannot lose against a change between its load and its store; (b) a token is never used twice; (c) see l1_find(). */
+#include "lease.h"
+
+#include "../segment/process.h"
+#include "counters.h"
+#include "index.h"
+#include "item.h"
+#include "logseg.h"
+#include "namespace.h"
+
+#define LEASE_TOKEN_BLOCK 4096u
+#define LEASE_BLOCK_LAST  (SLOT_TOKEN_MAX / LEASE_TOKEN_BLOCK)
+#define LEASE_TRIES       4 /* somebody else changed the slot that was chosen */
+
+/* ----------------------------------------------------------------------------------------------------- tokens */
+
+/* A thread draws tokens from a block of its own. serial: the handle and the process that it was drawn for; a child after fork has
+ * another serial, so that it never uses what its parent also has. */
+static _Thread_local struct lease_tokens {
+        uint64_t serial;
+        uint64_t next, end;
+} lease_tokens __attribute__((tls_model("initial-exec")));
+
+bool lease_token(struct l1 *l1, uint64_t *token)
+{
+        struct lease_tokens *t = &lease_tokens;
+        uint64_t             serial = mt_load_relaxed(&l1->serial), block;
+
+        if (MT_UNLIKELY(t->serial != serial || t->next == t->end)) {
+                if (serial == 0 || mt_load_relaxed(&l1->header->token_block) > LEASE_BLOCK_LAST)
+                        return false;
+                block = mt_fetch_add_relaxed(&l1->header->token_block, 1);
+                if (block > LEASE_BLOCK_LAST)
+                        return false;
+                *t = (struct lease_tokens){serial, block * LEASE_TOKEN_BLOCK, (block + 1) * LEASE_TOKEN_BLOCK};
+        }
+        *token = t->next++;
+        return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- choosing a slot */
+
+enum lease_verdict { LEASE_OTHER, LEASE_TAKE, LEASE_TAKEN };
+
+/* What a slot with our tag means: ours to replace, being filled or filled by another, or a different key's. */
+static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark, const struct l1_key *key,
+                                      uint32_t namespace_id, uint64_t now_ns)
+{
+        struct item item;
+
+        if (slot_state(word) == SLOT_PENDING)
+                return slot_pending_old(mark, now_ns) ? LEASE_TAKE : LEASE_TAKEN;
+        if (slot_state(word) != SLOT_LIVE || !item_read(l1, slot_offset(word), &item))
+                return LEASE_TAKE;
+        if (!item_has_key(&item, key->key))
+                return LEASE_OTHER;
+        if (item.namespace_id == namespace_id)
+                return item.deadline <= segment_deadline_now(l1, now_ns) ? LEASE_TAKE : LEASE_TAKEN;
+        /* A host that flushes often would fill its index with what no flush has to touch: the same keys under old ids. */
+        return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
+}
+
+/* An empty slot in the emptier bucket; -1 when both are full. */
+static int lease_find_empty(const struct index_place *place)
+{
+        int      first[2] = {-1, -1};
+        unsigned count[2] = {0, 0};
+
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+                if (mt_load_relaxed(index_slot(place, i)) != 0)
+                        continue;
+                if (count[i / BUCKET_SLOTS]++ == 0)
+                        first[i / BUCKET_SLOTS] = (int)i;
+        }
+        return count[0] >= count[1] ? first[0] : first[1];
+}
+
+/* Both are full: a PENDING that was left, else a LIVE that nobody read since the hand came by. The hand begins anywhere, clears
+ * the visited marks that it passes, and so finds one in its second round at the latest; -1 when all are being filled. */
+static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
+{
+        unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS));
+
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+                *word = mt_load_relaxed(index_slot(place, i));
+                if (slot_state(*word) == SLOT_PENDING &&
+                    slot_pending_old(mt_load_relaxed(index_mark(place, i)), now_ns))
+                        return (int)i;
+        }
+        for (unsigned n = 0; n < 4 * BUCKET_SLOTS; n++) {
+                unsigned i = (hand + n) % (2 * BUCKET_SLOTS);
+
+                *word = mt_load_relaxed(index_slot(place, i));
+                if (slot_state(*word) != SLOT_LIVE)
+                        continue;
+                if (mt_load_relaxed(index_mark(place, i)) == 0)
+                        return (int)i;
+                mt_store_relaxed(index_mark(place, i), 0);
+        }
+        return -1;
+}
+
+/* The slot to take and what it holds; -1: somebody else is filling or has filled this key, or there is no room. */
+static int lease_choose(struct l1 *l1, const struct index_place *place, const struct l1_key *key, uint32_t namespace_id,
+                        uint64_t token, uint64_t now_ns, uint64_t *word)
+{
+        int ours = -1;
+
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+                uint64_t found = mt_load_acquire(index_slot(place, i));
+
+                if (found == 0 || slot_tag(found) != place->tag)
+                        continue;
+                switch (lease_judge(l1, found, mt_load_relaxed(index_mark(place, i)), key, namespace_id, now_ns)) {
+                case LEASE_TAKEN: return -1;
+                case LEASE_TAKE:
+                        ours = (int)i;
+                        *word = found;
+                        break;
+                case LEASE_OTHER: break;
+                }
+        }
+        if (ours >= 0)
+                return ours;
+        *word = 0;
+        ours = lease_find_empty(place);
+        return ours >= 0 ? ours : lease_find_victim(place, token, now_ns, word);
+}
+
+/* ------------------------------------------------------------------------------------------------ lease, release */
+
+bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_lease *lease)
+{
+        struct index_place place = index_place(l1, key->hash);
+        uint64_t           token, word, found;
+        int                i;
+
+        *lease = (struct l1_lease){0};
+        if (namespace_id == 0 || !l1->writable || mt_load_relaxed(&l1->closed) || !lease_token(l1, &token))
+                return false;
+        for (int try = 0; try < LEASE_TRIES; try++) {
+                i = lease_choose(l1, &place, key, namespace_id, token, now_ns, &word);
+                if (i < 0)
+                        return false;
+                found = word;
+                /* The birth goes first, so that nobody takes ours for an old one; if we lose the slot, it was a wrong mark. */
+                mt_store_relaxed(index_mark(&place, (unsigned)i), slot_birth(now_ns));
+                if (!mt_cas_acq_rel(index_slot(&place, (unsigned)i), &found, slot_pending(place.tag, token)))
+                        continue;
+                /* [S] full: PENDING stands where every remover looks before GET leaves this process. */
+                mt_fence_full();
+                if (slot_state(word) == SLOT_LIVE && slot_tag(word) != place.tag) {
+                        counters_add(l1, COUNTER_evictions, 1);
+                        counters_add(l1, COUNTER_index_evictions, 1);
+                }
+                *lease = (struct l1_lease){index_slot(&place, (unsigned)i), slot_pending(place.tag, token),
+                                           namespace_id};
+                return true;
+        }
+        return false;
+}
+
+void l1_release(struct l1 *l1, struct l1_lease *lease)
+{
+        uint64_t word = lease->pending;
+
+        (void)l1;
+        if (lease->slot != NULL)
+                mt_cas_acq_rel(lease->slot, &word, 0);
+        lease->slot = NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the fill */
+
+/* The deadline as an item holds it; 0 when no time is left, or more than can be said. */
+static uint32_t lease_deadline(const struct l1 *l1, uint64_t deadline_ns)
+{
+        uint64_t units = deadline_ns > l1->created_ns ? (deadline_ns - l1->created_ns) >> ITEM_DEADLINE_SHIFT : 0;
+
+        if (units > UINT32_MAX)
+                units = UINT32_MAX;
+        return units > segment_deadline_now(l1, clock_coarse_ns()) ? (uint32_t)units : 0;
+}
+
+/* Write the item and publish it. COUNTER_fills, or why not. */
+static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, const struct l1_lease *lease,
+                                    struct mt_bytes value, uint32_t deadline)
+{
+        uint64_t      size = item_size(key->key.len, value.len, value.ptr == NULL), word = lease->pending, live;
+        struct logseg seg;
+
+        if (mt_load_relaxed(lease->slot) != word)
+                return COUNTER_fills_refused;
+        if (!logseg_begin(l1, size, &seg))
+                return COUNTER_fills_skipped;
+        live = slot_live(slot_tag(word), seg.generation, seg.start + seg.head);
+        item_write(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, value);
+        logseg_commit(&seg, size);
+        /* [B] release: pairs with [A] in l1_find(); whoever sees this slot sees every byte of the item behind it. */
+        if (!mt_cas_acq_rel(lease->slot, &word, live)) {
+                logseg_retract(&seg, size);
+                logseg_end(&seg);
+                return COUNTER_fills_refused;
+        }
+        logseg_end(&seg);
+        return COUNTER_fills;
+}
+
+/* The mark that belongs to a slot: buckets begin on cache lines. */
+static _Atomic uint8_t *lease_mark(_Atomic uint64_t *slot)
+{
+        struct bucket_shm *bucket = (struct bucket_shm *)((uintptr_t)slot & ~(uintptr_t)(sizeof *bucket - 1));
+
+        return &bucket->mark[slot - bucket->slot];
+}
+
+bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, struct mt_bytes value,
+             uint64_t deadline_ns)
+{
+        enum l1_counter result = COUNTER_fills_skipped;
+        uint32_t        deadline = lease_deadline(l1, deadline_ns);
+
+        if (lease->slot == NULL)
+                return false;
+        if (value.len <= l1->max_item_bytes && key->key.len <= ITEM_KEY_MAX && value.len < ITEM_LONG_NIL &&
+            deadline != 0 && segment_enter(l1)) {
+                result = lease_append(l1, key, lease, value, deadline);
+                segment_leave(l1);
+        }
+        counters_add(l1, result, 1);
+        if (result == COUNTER_fills)
+                mt_store_relaxed(lease_mark(lease->slot), 0); /* not visited yet */
+        else
+                l1_release(l1, lease);
+        lease->slot = NULL;
+        return result == COUNTER_fills;
+}
+
+/* --------------------------------------------------------------------------------------------------------- remove */
+
+unsigned l1_remove(struct l1 *l1, uint64_t hash)
+{
+        struct index_place place = index_place(l1, hash);
+        unsigned           cleared = 0;
+
+        if (!l1->writable)
+                return 0;
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+                uint64_t word = mt_load_acquire(index_slot(&place, i));
+
+                if (word == 0 || slot_tag(word) != place.tag)
+                        continue;
+                cleared += mt_exchange_acq_rel(index_slot(&place, i), 0) != 0;
+        }
+        return cleared;
+}

@@ -1,0 +1,222 @@
+/* namespace.c - (server, database, user) to an id that is never used twice, and the flush that changes it.
+ *
+ * A hit compares one word, the id: whatever was filled under an id that its namespace no longer carries is not found any
+ * more, and leaves when its log segment is reclaimed. Ids run out after four billion flushes of a database; then nothing
+ * is found and nothing is filled any more, until the segment is removed. */
+#include "namespace.h"
+
+#include "../base/log.h"
+#include "../segment/process.h"
+#include "counters.h"
+
+#include <time.h>
+
+#define NAMESPACE_ID_LAST     (UINT32_MAX - (UINT32_C(1) << 20)) /* as many could be drawing at once, and do no harm */
+#define NAMESPACE_ENTER_TRIES 40
+#define NAMESPACE_ENTER_NS    50000
+
+/* ------------------------------------------------------------------------------------------------------- the lock */
+
+bool namespace_enter(struct l1 *l1)
+{
+        struct timespec moment = {.tv_nsec = NAMESPACE_ENTER_NS};
+        uint64_t        self;
+
+        if (!segment_enter(l1))
+                return false;
+        self = process_self(l1);
+        for (int try = 0; self != 0 && try < NAMESPACE_ENTER_TRIES; try++) {
+                if (process_own(l1, &l1->header->table_owner, self, try % 16 == 1))
+                        return true;
+                nanosleep(&moment, NULL);
+        }
+        segment_leave(l1);
+        return false;
+}
+
+void namespace_leave(struct l1 *l1)
+{
+        uint64_t self = mt_load_relaxed(&l1->self);
+
+        mt_cas_acq_rel(&l1->header->table_owner, &self, 0);
+        segment_leave(l1);
+}
+
+uint32_t namespace_high(const struct l1 *l1)
+{
+        uint32_t high = mt_load_acquire(&l1->header->namespaces_high);
+
+        return high < NAMESPACE_MAX ? high : NAMESPACE_MAX;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ ids */
+
+static uint32_t namespace_new_id(struct l1 *l1)
+{
+        if (mt_load_relaxed(&l1->header->namespace_next) < NAMESPACE_ID_LAST)
+                return mt_fetch_add_relaxed(&l1->header->namespace_next, 1);
+        log_once(LOG_WARN,
+                 "%s: namespace ids have run out: nothing is kept any more; remove it when no program uses it",
+                 l1->path);
+        return 0;
+}
+
+bool namespace_lives(const struct l1 *l1, uint32_t id)
+{
+        uint32_t high = namespace_high(l1);
+
+        for (uint32_t i = 0; i < high; i++) {
+                if (mt_load_relaxed(&l1->namespaces[i].id) == id)
+                        return true;
+        }
+        return false;
+}
+
+void namespace_filter_build(const struct l1 *l1, struct namespace_filter *filter)
+{
+        uint32_t high = namespace_high(l1);
+
+        *filter = (struct namespace_filter){0};
+        for (uint32_t i = 0; i < high; i++) {
+                uint32_t id = mt_load_relaxed(&l1->namespaces[i].id), bit = id % NAMESPACE_FILTER_BITS;
+
+                if (id != 0)
+                        filter->word[bit / 64] |= UINT64_C(1) << (bit % 64);
+        }
+}
+
+/* --------------------------------------------------------------------------------------------------------- places */
+
+void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t digest[2])
+{
+        struct hash_key first = {{l1->hash_key.word[0] ^ UINT64_C(0x5d6f3a8c1e9b4720), l1->hash_key.word[1]}};
+        struct hash_key second = {{l1->hash_key.word[0], l1->hash_key.word[1] ^ UINT64_C(0x91c7e25b08d4f36a)}};
+
+        /* No name is not the name "", nor any other: the lowest bit says which. */
+        digest[0] = mt_hash(name, name != NULL ? len : 0, first);
+        digest[1] = (mt_hash(name, name != NULL ? len : 0, second) & ~UINT64_C(1)) | (name != NULL);
+}
+
+/* Is it this one? Its words are plain and another process may be giving the place away; the state is looked at before and after. */
+static bool namespace_is(const struct namespace_shm *ns, const struct namespace_shm *wanted)
+{
+        struct namespace_shm copy;
+
+        if (mt_load_acquire(&ns->state) != SERVER_READY)
+                return false;
+        mt_copy_from_shared(&copy, ns, sizeof copy);
+        mt_fence_acquire();
+        return mt_load_relaxed(&ns->state) == SERVER_READY && copy.server == wanted->server &&
+               copy.database == wanted->database && copy.user[0] == wanted->user[0] && copy.user[1] == wanted->user[1];
+}
+
+static struct namespace_shm *namespace_find(const struct l1 *l1, const struct namespace_shm *wanted)
+{
+        uint32_t high = namespace_high(l1);
+
+        for (uint32_t i = 0; i < high; i++) {
+                if (namespace_is(&l1->namespaces[i], wanted))
+                        return &l1->namespaces[i];
+        }
+        return NULL;
+}
+
+/* Between enter and leave. */
+static struct namespace_shm *namespace_claim(struct l1 *l1, const struct namespace_shm *wanted)
+{
+        uint32_t              high = namespace_high(l1), i = 0;
+        struct namespace_shm *ns;
+
+        while (i < high && mt_load_relaxed(&l1->namespaces[i].state) == SERVER_READY)
+                i++;
+        if (i == NAMESPACE_MAX)
+                return NULL;
+        ns = &l1->namespaces[i];
+        mt_store_release(&ns->id, 0);
+        mt_store_release(&ns->state, SERVER_CLAIMED);
+        mt_fence_release();
+        mt_copy_to_shared(&ns->server, &wanted->server, sizeof *ns - offsetof(struct namespace_shm, server));
+        mt_store_release(&ns->id, namespace_new_id(l1));
+        mt_store_release(&ns->state, SERVER_READY);
+        if (i == high)
+                mt_store_release(&l1->header->namespaces_high, high + 1);
+        return ns;
+}
+
+struct namespace_shm *l1_namespace(struct l1 *l1, const struct server_shm *server, uint32_t database,
+                                   const uint64_t user[2])
+{
+        struct namespace_shm wanted = {
+                .server = l1_server_index(l1, server),
+                .database = database,
+                .user = {user[0], user[1]},
+                .server_incarnation = mt_load_relaxed(&server->incarnation),
+        };
+        struct namespace_shm *ns = namespace_find(l1, &wanted);
+
+        if (ns != NULL || !namespace_enter(l1))
+                return ns;
+        ns = namespace_find(l1, &wanted);
+        if (ns == NULL)
+                ns = namespace_claim(l1, &wanted);
+        namespace_leave(l1);
+        return ns;
+}
+
+void namespace_drop_server(struct l1 *l1, uint32_t server_index)
+{
+        for (uint32_t i = 0; i < namespace_high(l1); i++) {
+                struct namespace_shm *ns = &l1->namespaces[i];
+
+                if (mt_load_acquire(&ns->state) == SERVER_FREE || ns->server != server_index)
+                        continue;
+                mt_store_release(&ns->id, 0);
+                mt_store_release(&ns->state, SERVER_FREE);
+        }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- flushes */
+
+/* Release: the new ids stand before whatever the caller stores next, fresh_at_ns above all (rule (c) at l1_find()). */
+static void namespace_flush(struct l1 *l1, struct server_shm *server, bool all_databases, uint32_t database)
+{
+        uint32_t index = l1_server_index(l1, server);
+
+        if (!l1->writable)
+                return;
+        for (uint32_t i = 0; i < namespace_high(l1); i++) {
+                struct namespace_shm *ns = &l1->namespaces[i];
+                struct namespace_shm  copy;
+
+                if (mt_load_acquire(&ns->id) == 0)
+                        continue;
+                mt_copy_from_shared(&copy.server, &ns->server, sizeof copy - offsetof(struct namespace_shm, server));
+                if (copy.server == index && (all_databases || copy.database == database))
+                        mt_store_release(&ns->id, namespace_new_id(l1));
+        }
+        mt_fetch_add_relaxed(&server->flushes, 1);
+        if (all_databases)
+                mt_fetch_add_acq_rel(&server->epoch, 1);
+        counters_add(l1, COUNTER_flushes, 1);
+        mt_fence_release();
+}
+
+void l1_flush_server(struct l1 *l1, struct server_shm *server)
+{
+        namespace_flush(l1, server, true, 0);
+}
+
+void l1_flush_database(struct l1 *l1, struct server_shm *server, uint32_t database)
+{
+        namespace_flush(l1, server, false, database);
+}
+
+void l1_flush_all(struct l1 *l1)
+{
+        for (uint32_t i = 0; i < SERVER_MAX; i++) {
+                struct server_shm *server = l1_server_at(l1, i);
+
+                if (server != NULL)
+                        namespace_flush(l1, server, true, 0);
+        }
+}

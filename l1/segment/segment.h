@@ -1,0 +1,97 @@
+/* segment.h - what this process knows of one segment: its private copy of everything that must not change under it, and
+ * the addresses of the shared parts. Nothing that decides an address or a length is read from shared memory twice. */
+#ifndef MT_SEGMENT_SEGMENT_H
+#define MT_SEGMENT_SEGMENT_H
+
+#include "../l1.h"
+#include "geometry.h"
+
+#define SEGMENT_PATH_MAX 512
+#define SEGMENT_PIECE    (UINT64_C(256) << 10) /* memory is taken in such steps: 0.1 ms each */
+
+/* Handles are never freed: a late thread may still be in a function here while the program ends, or changes its uid. */
+struct l1 {
+        /* What a hit reads. */
+        struct bucket_shm *index;
+        char              *log;
+        uint64_t           log_bytes;
+        uint64_t           logseg_mask;   /* logseg_size - 1 */
+        uint64_t           clock_zero_ns; /* created_ns less one tick of the coarse clock, see segment_deadline_now() */
+        struct hash_key    hash_key;
+        uint32_t           bucket_count;
+        bool               writable;
+        _Atomic bool       closed; /* detached or abandoned: nothing is put in any more, nothing is claimed */
+        _Atomic uint64_t   serial; /* names this handle in this process: moves at fork; 0 = nothing may be counted */
+
+        /* What fills and rarer things read. */
+        char                   *base;
+        struct segment_shm     *header;
+        struct logseg_shm      *logsegs;
+        struct process_shm     *processes;
+        struct counters_shm    *counters;
+        struct server_shm      *servers;
+        struct namespace_shm   *namespaces;
+        struct segment_geometry geometry;
+        uint64_t                created_ns;
+        uint64_t                max_item_bytes;
+        uint32_t                open_limit; /* log segments open at a time */
+        _Atomic uint32_t        writers;    /* threads of this process that may own something in the segment now */
+        _Atomic uint64_t        self;       /* this process's owner word, 0 until claimed */
+        _Atomic uint64_t        self_retry_ns;
+        _Atomic uint64_t        look_ns;       /* when owners were last looked at for signs of death */
+        _Atomic uint64_t        full_until_ns; /* /dev/shm was full: no new memory is asked for before */
+        _Atomic uint64_t        full_said_ns;
+        struct l1              *next; /* of all handles of this process */
+
+        uint64_t file_dev, file_ino;
+        char     directory[SEGMENT_PATH_MAX];
+        char     path[SEGMENT_PATH_MAX];
+
+        /* l1_own_counts(): what the blocks held when this process took them, and what it added to blocks that it no
+         * longer has. Last, because pages of it that are never touched cost nothing. */
+        _Atomic uint64_t own_past[COUNTER_COUNT];
+        _Atomic uint64_t own_base[COUNTERS_MAX][COUNTER_COUNT];
+};
+
+/* Deadlines are counted in units of 2^ITEM_DEADLINE_SHIFT ns from created_ns. An item is served while this is below its
+ * deadline: the zero lies one tick early, because the coarse clock may lag that much behind the real one. */
+static inline uint64_t segment_deadline_now(const struct l1 *l1, uint64_t now_ns)
+{
+        return (now_ns - l1->clock_zero_ns) >> ITEM_DEADLINE_SHIFT;
+}
+
+/* Between these two a thread may own log segments, tables or counters of the segment. False: the handle is closed, or
+ * cannot write. l1_detach() gives the process slot back only when nobody is inside: else the slot's words stay those of a
+ * living process until it is gone. Both sides are sequentially consistent: one of them sees the other. */
+static inline bool segment_enter(struct l1 *l1)
+{
+        if (!l1->writable)
+                return false;
+        atomic_fetch_add(&l1->writers, 1);
+        if (MT_LIKELY(!atomic_load(&l1->closed)))
+                return true;
+        atomic_fetch_sub(&l1->writers, 1);
+        return false;
+}
+
+static inline void segment_leave(struct l1 *l1)
+{
+        atomic_fetch_sub(&l1->writers, 1);
+}
+
+/* Map what the configuration names; create: make it if it is absent, or bad and unused. NULL: one line has said why. */
+struct l1 *segment_open(const struct l1_config *config, bool create, bool writable);
+/* Another number for the handle: what threads keep under the old one (tokens, counter blocks) is no longer theirs. */
+void segment_renew_serial(struct l1 *l1);
+/* In one step; whoever is in the middle of something finds an empty cache. */
+void segment_replace_by_zeros(struct l1 *l1);
+
+/* Memory for [from, to) of the file, so that a touch of it can never be a SIGBUS. False when there is none to be had;
+ * then none is asked for during the next second. */
+bool segment_take_memory(struct l1 *l1, uint64_t from, uint64_t to);
+/* fallocate() of one piece, however often signals interrupt it: 0 or an errno. */
+int segment_allocate(int fd, uint64_t from, uint64_t bytes);
+/* All handles of this process, newest first. */
+struct l1 *segment_handles(void);
+
+#endif
