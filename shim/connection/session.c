@@ -249,7 +249,7 @@ static void session_authenticated(struct connection *c, uint32_t secret)
         c->no_fill = false;
         c->doubt |= DOUBT_UNBOUND;
         if (connection_server(c))
-                invalidation_credentials(c->l1, c->server, mt_bytes(s->has_user ? s->user : NULL, s->user_len),
+                invalidation_credentials(c->l1, c->server, s->has_user ? mt_bytes(s->user, s->user_len) : mt_bytes(NULL, 0),
                                          mt_bytes(s->password, s->password_len));
 }
 
@@ -288,6 +288,9 @@ static void session_accepted(struct connection *c, const struct owed_row *row)
                 break;
         case COMMAND_RESET:
                 session_reset(c);
+                break;
+        case COMMAND_QUIT:
+                c->doubt |= DOUBT_UNKNOWN; /* the server closes: the next command fails, a GET too */
                 break;
         case COMMAND_MULTI:
                 c->doubt |= DOUBT_MULTI;
