@@ -49,8 +49,7 @@ static bool glob_element(struct mt_bytes pattern, size_t *at, char c)
                 if (i + 1 < pattern.len)
                         i++;
                 /* fall through */
-        default:
-                matches = pattern.ptr[i++] == c;
+        default: matches = pattern.ptr[i++] == c;
         }
         if (matches)
                 *at = i;

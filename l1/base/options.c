@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 const struct option_row option_rows[OPTION_COUNT] = {
-#define OPTION(name, kind, field, initial, limits, sentence)                                                         \
+#define OPTION(name, kind, field, initial, limits, sentence)                                                           \
         {#name, KIND_##kind, initial, limits, sentence, offsetof(struct options, field)},
 #include "options.def"
 #undef OPTION
@@ -203,19 +203,12 @@ static const char *options_parse(struct options *options, const struct option_ro
                 else
                         *(option_word *)field = (option_word)place;
                 return NULL;
-        case KIND_size:
-                return options_parse_number(row, value, field) ? NULL : "not a size within";
-        case KIND_time:
-                return options_parse_number(row, value, field) ? NULL : "not a duration within";
-        case KIND_name:
-                return options_parse_name(value, field, sizeof(option_name)) ? NULL : "not";
-        case KIND_text:
-                return options_parse_string(value, field, sizeof(option_text)) ? NULL : "longer than";
-        case KIND_path:
-                return options_parse_string(value, field, sizeof(option_path)) ? NULL : "longer than";
-        case KIND_rules:
-                rules_parse(field, value, options_bad_rule, options);
-                return NULL;
+        case KIND_size: return options_parse_number(row, value, field) ? NULL : "not a size within";
+        case KIND_time: return options_parse_number(row, value, field) ? NULL : "not a duration within";
+        case KIND_name: return options_parse_name(value, field, sizeof(option_name)) ? NULL : "not";
+        case KIND_text: return options_parse_string(value, field, sizeof(option_text)) ? NULL : "longer than";
+        case KIND_path: return options_parse_string(value, field, sizeof(option_path)) ? NULL : "longer than";
+        case KIND_rules: rules_parse(field, value, options_bad_rule, options); return NULL;
         }
         return "of no kind";
 }
@@ -243,24 +236,19 @@ int options_format(const struct options *options, enum option_id id, char *out, 
         char                     number[UNITS_TEXT_MAX];
 
         switch (row->kind) {
-        case KIND_flag:
-                return snprintf(out, n, "%d", *(const option_flag *)field);
+        case KIND_flag: return snprintf(out, n, "%d", *(const option_flag *)field);
         case KIND_word:
                 for (unsigned place = *(const option_word *)field; place > 0; place--)
                         word += strcspn(word, "|") + 1;
                 return snprintf(out, n, "%.*s", (int)strcspn(word, "|"), word);
-        case KIND_size:
-                units_format_size(*(const option_size *)field, number);
-                return snprintf(out, n, "%s", number);
+        case KIND_size: units_format_size(*(const option_size *)field, number); return snprintf(out, n, "%s", number);
         case KIND_time:
                 units_format_duration(*(const option_time *)field, number);
                 return snprintf(out, n, "%s", number);
-        case KIND_rules:
-                return rules_format(field, out, n);
+        case KIND_rules: return rules_format(field, out, n);
         case KIND_name:
         case KIND_text:
-        case KIND_path:
-                break;
+        case KIND_path: break;
         }
         return snprintf(out, n, "%s", (const char *)field);
 }
@@ -403,8 +391,8 @@ static void options_settle(struct options *options)
                 units_format_size(most, used);
                 if (options->origin[OPTION_l1_max_item] != ORIGIN_DEFAULT)
                         log_line(LOG_WARN,
-                                 "MTSHIM_L1_MAX_ITEM='%s' is more than an eighth of MTSHIM_L1_SIZE; '%s' is used",
-                                 is, used);
+                                 "MTSHIM_L1_MAX_ITEM='%s' is more than an eighth of MTSHIM_L1_SIZE; '%s' is used", is,
+                                 used);
                 options->l1_max_item_bytes = most;
         }
         if (options->abort_conf && options->complained) {

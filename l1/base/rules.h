@@ -16,9 +16,9 @@ enum rule_action {
 struct rule {
         uint64_t         ttl_ns;
         enum rule_action action;
-        uint16_t         at, len;       /* the pattern, in the set's text */
-        uint16_t         literal;       /* bytes at its head that stand for themselves */
-        bool             rest_is_star;  /* behind them stands one star and nothing else */
+        uint16_t         at, len;      /* the pattern, in the set's text */
+        uint16_t         literal;      /* bytes at its head that stand for themselves */
+        bool             rest_is_star; /* behind them stands one star and nothing else */
 };
 
 struct rules {
@@ -31,6 +31,7 @@ struct rules {
 /* Each rule that cannot be taken is handed to complain with the reason; the others hold. "*" alone, the default, and
  * the empty text are no rules at all. */
 typedef void rules_complain_f(void *arg, struct mt_bytes rule, const char *why);
+
 void rules_parse(struct rules *rules, struct mt_bytes text, rules_complain_f *complain, void *arg);
 
 /* The rules as they would be written; like snprintf. */

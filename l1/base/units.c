@@ -16,15 +16,18 @@ static const struct units_unit units_durations[] = {
         {"d", 86400 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"m", 60 * NS_PER_S}, {"s", NS_PER_S}, {"ms", NS_PER_MS},
 };
 static const struct units_unit units_sizes[] = {
-        {"T", UINT64_C(1) << 40}, {"G", UINT64_C(1) << 30}, {"M", UINT64_C(1) << 20}, {"K", UINT64_C(1) << 10},
+        {"T", UINT64_C(1) << 40},
+        {"G", UINT64_C(1) << 30},
+        {"M", UINT64_C(1) << 20},
+        {"K", UINT64_C(1) << 10},
 };
 
 struct mt_bytes units_trim(struct mt_bytes text)
 {
         while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t'))
                 text.ptr++, text.len--;
-        while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t' ||
-                                text.ptr[text.len - 1] == '\r'))
+        while (text.len > 0 &&
+               (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t' || text.ptr[text.len - 1] == '\r'))
                 text.len--;
         return text;
 }

@@ -89,7 +89,7 @@ START_TEST(cut_and_flat)
 END_TEST
 
 static volatile sig_atomic_t pipes;
-static void on_sigpipe(int signal)
+static void                  on_sigpipe(int signal)
 {
         pipes += signal == SIGPIPE;
 }

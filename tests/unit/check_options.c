@@ -1,5 +1,5 @@
-/* check_options.c - the three layers, each kind of value good and bad, and the line that a bad one gets. Each test runs in
- * its own process; what was logged is read back from the file that MTSHIM_LOG names. */
+/* check_options.c - the three layers, each kind of value good and bad, and the line that a bad one gets. Each test runs
+ * in its own process; what was logged is read back from the file that MTSHIM_LOG names. */
 #include "l1/base/clock.h"
 #include "l1/base/log.h"
 #include "l1/base/options.h"
@@ -152,7 +152,8 @@ START_TEST(bad_values)
                  "MTSHIM_MAX_STALENESS='19ms' is not a duration within 20ms..1h; '1s' is used\n", OPTION_max_staleness},
                 {"MTSHIM_INVALIDATION", "stream",
                  "MTSHIM_INVALIDATION='stream' is not one of tracking|none; 'tracking' is used\n", OPTION_invalidation},
-                {"MTSHIM_RULES", "a", "MTSHIM_RULES: 'a' is skipped: it is not of the form pattern=action\n", OPTION_rules},
+                {"MTSHIM_RULES", "a", "MTSHIM_RULES: 'a' is skipped: it is not of the form pattern=action\n",
+                 OPTION_rules},
         };
         char before[OPTION_COUNT][64];
 

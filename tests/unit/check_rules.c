@@ -172,13 +172,35 @@ START_TEST(units)
                 uint64_t    value;
                 bool        size, time;
         } cases[] = {
-                {"64M", 64 << 20, true, false},       {"64m", 64 << 20, true, false}, {"64m", 3840 * NS_PER_S, false, true},
-                {"300s", 300 * NS_PER_S, false, true}, {"5", 5, true, false},         {"5", 5 * NS_PER_S, false, true},
-                {"20ms", 20 * NS_PER_MS, false, true}, {"010K", 10240, true, false},  {"1d", 86400 * NS_PER_S, false, true},
-                {"0", 0, true, true},                  {"2h", 7200 * NS_PER_S, false, true},
+                {"64M", 64 << 20, true, false},
+                {"64m", 64 << 20, true, false},
+                {"64m", 3840 * NS_PER_S, false, true},
+                {"300s", 300 * NS_PER_S, false, true},
+                {"5", 5, true, false},
+                {"5", 5 * NS_PER_S, false, true},
+                {"20ms", 20 * NS_PER_MS, false, true},
+                {"010K", 10240, true, false},
+                {"1d", 86400 * NS_PER_S, false, true},
+                {"0", 0, true, true},
+                {"2h", 7200 * NS_PER_S, false, true},
         };
-        const char *bad[] = {"", " ", "M", "s", "-1", "+1", "0x10", "1.5s", "64MB", "64 M", "5 ", "5 s", "16E", "1x",
-                             "99999999999999999999", "9223372036854775807h", "1ss"};
+        const char *bad[] = {"",
+                             " ",
+                             "M",
+                             "s",
+                             "-1",
+                             "+1",
+                             "0x10",
+                             "1.5s",
+                             "64MB",
+                             "64 M",
+                             "5 ",
+                             "5 s",
+                             "16E",
+                             "1x",
+                             "99999999999999999999",
+                             "9223372036854775807h",
+                             "1ss"};
         uint64_t    value;
         char        text[UNITS_TEXT_MAX];
 
