@@ -38,7 +38,7 @@ LOGIN="redis-cli -s $SOCK -x SETEX s:abcd 3600 <$T/session >>$T/cli.log"
 LOGOUT="redis-cli -s $SOCK DEL s:abcd >>$T/cli.log"
 
 children() {
-        pgrep -P "$PID" | sort
+        pgrep -r D,R,S,T -P "$PID" | sort
 }
 two_children() {
         [ "$(children | wc -l)" -eq 2 ]
@@ -48,10 +48,10 @@ apache_start() {
         start "$@" "${APACHE[@]}" 2>"$T/apache.err"
         await 10 listening "$PORT" && await 10 two_children || { show "${LOGS[@]}"; fail "no Apache: $*"; }
 }
-# in_and_out WHAT: over one kept connection to each child
+# in_and_out WHAT [LOGOUT]: over one kept connection to each child
 in_and_out() {
         visit "$1" "$PORT" /members/page.txt 'Cookie: mod_auth_openidc_session=abcd' \
-                '200 for members only' "$LOGIN" 401 "$LOGOUT" '200 for members only' "$LOGIN"
+                '200 for members only' "$LOGIN" 401 "${2:-$LOGOUT}" '200 for members only' "$LOGIN"
         [ "$(awk '{ print $1, $2 }' "$T/access.log" | sort -u | wc -l)" -ge 4 ] ||
                 fail "$1: not both children were asked"
         : >"$T/access.log"
@@ -72,6 +72,9 @@ leader=$(stat_of servers.listener_pid)
 children | grep -qx "$leader" || fail "the listener's process $leader is none of the children"
 [ "$(segments -printf '%u %m\n')" = "$USER_OF_L1 600" ] || { segments -ls; fail "the segment is not $USER_OF_L1's"; }
 ok "$(stat_of hits) hits, two processes, one listener; the segment is $USER_OF_L1's"
+
+in_and_out cut-off "redis-cli -s $SOCK CLIENT KILL TYPE pubsub >>$T/cli.log; $LOGOUT"
+served cut-off
 
 kill -KILL "$leader"
 await 10 two_children || fail "Apache does not replace its child"

@@ -46,8 +46,8 @@ end_teams() {
 
         for pid in "${TEAMS[@]}"; do
                 kill -KILL -- "-$pid" 2>/dev/null
+                wait "$pid" 2>/dev/null
         done
-        wait "${TEAMS[@]}" 2>/dev/null
 }
 trap 'end_teams; cleanup' EXIT
 
