@@ -3,17 +3,23 @@
 
 #include "../runtime/runtime.h"
 
-static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool async)
+enum { LIFECYCLE_USERFD = 2 }; /* redisOptions.type, its first field, for a descriptor of the program's own */
+
+/* foreign: somebody else made the descriptor, and may have selected and authenticated whatever on it. */
+static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool async, bool foreign)
 {
         if (context != NULL) {
                 runtime_check_uid();
-                connection_made(context, h, nonblock, async);
+                if (foreign)
+                        connection_adopt(context, h);
+                else
+                        connection_made(context, h, nonblock, async);
         }
         return context;
 }
 
 /* One door: the real function under the guard, then the context's history begins. */
-#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, async)                                                 \
+#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, async, foreign)                                        \
         MT_EXPORT type *name params                                                                                  \
         {                                                                                                            \
                 const struct hiredis *h = guard_inside() ? guard.current : next_of(DOOR_CALLER());                   \
@@ -25,21 +31,22 @@ static void *lifecycle_made(void *context, const struct hiredis *h, bool nonbloc
                         return h->name args;                                                                         \
                 guard_enter(h);                                                                                      \
                 context = h->name args;                                                                              \
-                lifecycle_made(context, h, nonblock, async);                                                         \
+                lifecycle_made(context, h, nonblock, async, foreign);                                                \
                 guard_leave();                                                                                       \
                 return context;                                                                                      \
         }
 
-#define SYNC(name, params, args)  LIFECYCLE_CONNECT(redisContext, name, params, args, false, false)
-#define LATER(name, params, args) LIFECYCLE_CONNECT(redisContext, name, params, args, true, false)
-#define ASYNC(name, params, args) LIFECYCLE_CONNECT(redisAsyncContext, name, params, args, true, true)
+#define SYNC(name, params, args)           LIFECYCLE_CONNECT(redisContext, name, params, args, false, false, false)
+#define ADOPT(name, params, args, foreign) LIFECYCLE_CONNECT(redisContext, name, params, args, false, false, foreign)
+#define LATER(name, params, args)          LIFECYCLE_CONNECT(redisContext, name, params, args, true, false, false)
+#define ASYNC(name, params, args)          LIFECYCLE_CONNECT(redisAsyncContext, name, params, args, true, true, false)
 
 SYNC(redisConnect, (const char *ip, int port), (ip, port))
 SYNC(redisConnectWithTimeout, (const char *ip, int port, const struct timeval tv), (ip, port, tv))
 SYNC(redisConnectUnix, (const char *path), (path))
 SYNC(redisConnectUnixWithTimeout, (const char *path, const struct timeval tv), (path, tv))
-SYNC(redisConnectFd, (int fd), (fd))
-SYNC(redisConnectWithOptions, (const void *options), (options))
+ADOPT(redisConnectFd, (int fd), (fd), true)
+ADOPT(redisConnectWithOptions, (const void *options), (options), *(const int *)options == LIFECYCLE_USERFD)
 LATER(redisConnectNonBlock, (const char *ip, int port), (ip, port))
 LATER(redisConnectBindNonBlock, (const char *ip, int port, const char *source), (ip, port, source))
 LATER(redisConnectBindNonBlockWithReuse, (const char *ip, int port, const char *source), (ip, port, source))
@@ -51,6 +58,7 @@ ASYNC(redisAsyncConnectUnix, (const char *path), (path))
 ASYNC(redisAsyncConnectWithOptions, (const void *options), (options))
 
 #undef SYNC
+#undef ADOPT
 #undef LATER
 #undef ASYNC
 
