@@ -7,7 +7,6 @@
 #include <bsd/string.h>
 #define LIBBSD_OPENBSD_VIS /* the header wants to be told which strnvis(); none is used here */
 #include <bsd/vis.h>
-#include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,16 @@ void ctl_options(struct options *options)
         options_load(options);
 }
 
+size_t ctl_segment_files(const struct options *options, const char *name, glob_t *files)
+{
+        char pattern[256];
+
+        snprintf(pattern, sizeof pattern, "/dev/shm/mtshim.%u.%.63s.*", (unsigned)geteuid(),
+                 name ? name : options->segment);
+        return glob(pattern, 0, NULL, files) == 0 ? files->gl_pathc : 0;
+}
+
+/* The line of l1_open() is wanted only when there is something that it refuses. */
 struct l1 *ctl_open(const struct options *options, const char *name, bool writable)
 {
         struct l1_config config = {
@@ -28,8 +37,14 @@ struct l1 *ctl_open(const struct options *options, const char *name, bool writab
                 .size_bytes = options->l1_size_bytes,
                 .max_item_bytes = options->l1_max_item_bytes,
         };
+        glob_t files;
 
-        return l1_open(&config, writable);
+        log_configure(ctl_segment_files(options, name, &files) > 0 ? LOG_WARN : LOG_ERROR, NULL);
+        struct l1 *l1 = l1_open(&config, writable);
+
+        log_configure((enum log_level)options->log_level, options->log);
+        globfree(&files);
+        return l1;
 }
 
 const char *ctl_no_segment(const struct options *options, const char *name)

@@ -5,6 +5,7 @@
 #include "../../l1/base/options.h"
 #include "../../l1/l1.h"
 
+#include <glob.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -43,7 +44,9 @@ int ctl_help(const char *name);
 void ctl_options(struct options *options);
 /* The segment of those options, or of name when that is not NULL. NULL: there is none, or none to be trusted. */
 struct l1 *ctl_open(const struct options *options, const char *name, bool writable);
-/* What to say then, one sentence without a newline. */
+/* Paths of the files that carry that name, of whatever version and container. Returns how many; globfree() them. */
+size_t ctl_segment_files(const struct options *options, const char *name, glob_t *files);
+/* What to say when there is none. */
 const char *ctl_no_segment(const struct options *options, const char *name);
 
 /* The real path of libmtshim.so: beside this command, in ../lib/mtshim, or where it was installed. False: nowhere. */

@@ -1,7 +1,6 @@
 /* doctor_host.c - owns the rows about this host: memory, the segment and what it has been through. */
 #include "doctor.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/magic.h>
 #include <pwd.h>
@@ -12,11 +11,6 @@
 #include <unistd.h>
 
 #define DOCTOR_SHM "/dev/shm"
-
-static const char *doctor_segment_name(const struct doctor *d)
-{
-        return d->segment ? d->segment : d->options.segment;
-}
 
 /* Room for what L1 does not have yet; without the index there is no L1 at all. */
 static void doctor_memory(struct doctor *d, uint64_t taken)
@@ -106,29 +100,20 @@ static void doctor_segment_servers(struct doctor *d, struct l1 *l1)
                 doctor_row(d, DOCTOR_OK, "servers", NULL, "none has been used yet; --server looks at one");
 }
 
-/* Files of this user and segment name: "mtshim.UID.NAME.ABI.DIGEST". In use: the one that was opened. */
+/* Every file of that name but the one that is in use. */
 static unsigned doctor_segment_others(struct doctor *d, const char *in_use)
 {
-        char           prefix[128];
-        unsigned       others = 0;
-        struct dirent *entry;
-        DIR           *folder = opendir(DOCTOR_SHM);
+        glob_t   files;
+        unsigned others = 0;
 
-        snprintf(prefix, sizeof prefix, "mtshim.%u.%.63s.", (unsigned)geteuid(), doctor_segment_name(d));
-        while (folder && (entry = readdir(folder))) {
-                if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
-                        continue;
-                const char *name = in_use ? strrchr(in_use, '/') : NULL;
-
-                if (name && strcmp(name + 1, entry->d_name) == 0)
+        for (size_t i = ctl_segment_files(&d->options, d->segment, &files); i-- > 0;) {
+                if (in_use && strcmp(files.gl_pathv[i], in_use) == 0)
                         continue;
                 others++;
-                if (in_use)
-                        doctor_row(d, DOCTOR_WARN, "segment", "remove it if no container and no other version uses it",
-                                   "also here: " DOCTOR_SHM "/%s", ctl_printable(entry->d_name));
+                doctor_row(d, DOCTOR_WARN, "segment", "remove it if no container and no other version uses it",
+                           in_use ? "also here: %s" : "not used from here: %s", ctl_printable(files.gl_pathv[i]));
         }
-        if (folder)
-                closedir(folder);
+        globfree(&files);
         return others;
 }
 
@@ -141,12 +126,7 @@ void doctor_host(struct doctor *d)
 
         if (!l1) {
                 doctor_memory(d, 0);
-                if (doctor_segment_others(d, NULL) > 0)
-                        doctor_row(d, DOCTOR_WARN, "segment",
-                                   "it may be of another version or container, or bad: the log says which",
-                                   "%s, but files of that name are in " DOCTOR_SHM,
-                                   ctl_no_segment(&d->options, d->segment));
-                else
+                if (doctor_segment_others(d, NULL) == 0)
                         doctor_row(d, DOCTOR_OK, "segment", NULL, "%s: the first program makes it",
                                    ctl_no_segment(&d->options, d->segment));
                 return;

@@ -19,7 +19,9 @@ static const struct timeval doctor_patience = {.tv_sec = 2};
 /* What the server, or the connection, says against it. */
 static const char *doctor_error(const redisContext *c, const redisReply *reply)
 {
-        return ctl_printable(reply && reply->str ? reply->str : c->errstr);
+        if (reply && reply->str)
+                return ctl_printable(reply->str);
+        return strcmp(c->errstr, strerror(EAGAIN)) == 0 ? "no answer within two seconds" : ctl_printable(c->errstr);
 }
 
 static bool doctor_refused(const redisReply *reply)
