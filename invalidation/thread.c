@@ -218,7 +218,8 @@ bool thread_take_wakeup(int fd)
                 info.si_pid = (pid_t)taken.ssi_pid;
                 info.si_uid = taken.ssi_uid;
                 info.si_value.sival_ptr = (void *)(uintptr_t)taken.ssi_ptr;
-                syscall(SYS_rt_sigqueueinfo, getpid(), SIGURG, &info);
+                /* The kernel lets a thread forge only what it sends to its own number; it goes to the whole process. */
+                syscall(SYS_rt_sigqueueinfo, gettid(), SIGURG, &info);
                 ours = false;
                 break;
         }
