@@ -20,7 +20,7 @@ static enum pattern_verdict pattern_judge(const struct l1 *l1, const _Atomic uin
 
         if (sane)
                 mt_copy_from_shared(key, item.key, item.klen);
-        /* [P] pairs with the release fence in evict.c: bytes that were written over ours mean that the slot has changed. */
+        /* [R1] acquire: pairs with [R2] in evict.c; if bytes were written over ours, the slot is seen to have changed. */
         mt_fence_acquire();
         if (mt_load_relaxed(slot) != word)
                 return PATTERN_AGAIN;
@@ -31,7 +31,7 @@ static enum pattern_verdict pattern_judge(const struct l1 *l1, const _Atomic uin
 static uint64_t pattern_visit(struct l1 *l1, _Atomic uint64_t *slot, struct mt_bytes glob)
 {
         for (unsigned look = 0; look < PATTERN_LOOKS; look++) {
-                uint64_t word = mt_load_acquire(slot); /* pairs with the publication in lease.c: the item is whole */
+                uint64_t word = mt_load_acquire(slot); /* [A]: pairs with [B] in l1_fill(), the item is whole */
 
                 if (slot_state(word) == SLOT_EMPTY)
                         return 0;
