@@ -6,7 +6,7 @@
 need kamailio kamailio
 MODULES=$(echo /usr/lib/*/kamailio/modules)
 need "$MODULES/ndb_redis.so" kamailio-redis-modules
-readelf -d "$(command -v kamailio)" | grep -q hiredis && fail "kamailio itself is linked to hiredis"
+readelf -d "$(command -v kamailio)" | grep hiredis >/dev/null && fail "kamailio itself is linked to hiredis"
 redis_start_tcp
 PORT=$(free_port)
 sed -e "s|MODULES|$MODULES/|; s|REDIS_PORT|${MT_REDIS#*:}|; s|:PORT|:$PORT|" \

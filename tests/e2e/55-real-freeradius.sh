@@ -41,7 +41,8 @@ logged() {
 # doctor WHAT: it finds a fault and names it in WHY
 doctor() {
         "$CTL" doctor "$1" >"$T/doctor" 2>&1 && { show "$T/doctor"; fail "doctor $1 finds nothing wrong"; }
-        WHY=$(grep -i 'FAIL.*RTLD_DEEPBIND' "$T/doctor") || { show "$T/doctor"; fail "doctor $1 does not name the reason"; }
+        WHY=$(grep -i 'FAIL.*RTLD_DEEPBIND' "$T/doctor") ||
+                { show "$T/doctor"; fail "doctor $1 does not name the reason"; }
 }
 
 serve bare "${BARE[@]}"
