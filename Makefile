@@ -136,7 +136,7 @@ PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
 FUZZ    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-CHECK_LD := -lcheck -lsubunit -lhiredis -lbsd -lm -lrt
+CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 
 .PHONY: unit-programs alone-programs programs bench-programs
 unit-programs: $(UNIT)
@@ -198,7 +198,7 @@ debug testclock:
 asan ubsan tsan: testclock-programs
 	+$(Q)$(call flavour,$@,unit-programs alone-programs)
 	$(Q)tests/unit/run $(BUILD)/$@
-	$(Q)$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECS) --seed $(SEED)
+	$(Q)$(if $(ALONE),$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECS) --seed $(SEED))
 cover:
 	+$(Q)$(call flavour,$@,all unit-programs programs)
 	$(Q)find $(BUILD)/$@ -name '*.gcda' -delete
