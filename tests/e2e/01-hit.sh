@@ -30,9 +30,7 @@ hit a absent
 E2
 stat_at_least negative_hits 1 || fail "no negative hits"
 
-printf 'connect c\nhit c k\nhit c absent\n' | shim play >"$T/out" 2>&1 && fail "a process alone needs no lease"
-printf 'foreign SET k value\nconnect c\nwarm c k\nsleep 3000\n' | shim play >"$T/other.out" 2>&1 &
-own
+start shim play < <(printf 'foreign SET k value\nconnect c\nwarm c k\nsleep 3000\n') >"$T/other.out" 2>&1
 await 5 stat_at_least processes 1
 printf 'connect c\nwarm c k\nhit c k\n' | shim play >"$T/out" 2>&1 || { show "$T/out"; fail "second process"; }
 ok "a value serves other processes"

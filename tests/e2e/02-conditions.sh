@@ -14,6 +14,8 @@ err c
 seterr c 0
 cmd c GET k
 reply c
+reconnect c
+warm c k
 hit c k
 E2
 
@@ -24,7 +26,7 @@ connect c
 connect killer
 cmd c AUTH mallory any
 warm c k
-cmd killer CLIENT KILL USER mallory
+unlike killer - CLIENT KILL USER mallory
 cmd c SET other 1
 cmd c GET k
 err c
@@ -80,7 +82,9 @@ warm c k
 feed c +fed\r\n
 cmd c GET k
 reply c
-hit c k
+cmd c GET k
+reconnect c
+warm c k
 E2
 
 case_same "half a reply in the reader" <<'E2'

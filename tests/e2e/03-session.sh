@@ -13,6 +13,8 @@ cmd c SET k one
 warm c k
 hit c k
 cmd c SELECT 0
+cmd c GET k
+warm c k
 hit c k
 cmd c SELECT 99
 hit c k
@@ -20,6 +22,8 @@ append c SELECT 1
 append c PING
 reply c
 reply c
+cmd c GET k
+warm c k
 hit c k
 E2
 grep -q ' s=3:one$' "$T/shim.out" || fail "SELECT"
@@ -46,6 +50,7 @@ cmd c SET k one
 warm c k
 cmd c RESET
 cmd c GET k
+warm c k
 hit c k
 E2
 
@@ -92,7 +97,7 @@ cmd x GET k
 E2
 
 cli ACL SETUSER alice on '>Zq7-alice' '~*' '&*' +@all >/dev/null
-cli ACL SETUSER bob on '>Zq7-bob' '~pub*' +get +ping +select +hello +auth +client +info >/dev/null
+cli ACL SETUSER bob on '>Zq7-bob' '~pub*' +get +pttl +ping +select +hello +auth +client +info >/dev/null
 with_auth "users of the server's ACL do not see each other's values" <<'E2'
 cmd x MSET k secret public open
 connect a
@@ -146,6 +151,6 @@ cmd a GET h
 E2
 fi
 for word in Zq7 alice bob; do
-        ! grep -aqs "$word" /dev/shm/mtshim.*."$SEGMENT".* || fail "$word is in the segment"
+        ! grep -aqs "$word" /dev/shm/mtshim.*."$SEGMENT"* || fail "$word is in the segment"
 done
 ok "neither passwords nor names are in the segment"

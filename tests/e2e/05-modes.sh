@@ -94,8 +94,8 @@ foreign SET k value
 connect c
 warm c k
 cmd c QUIT
-cmd c GET k
-cmd c GET k
+unlike c value GET k
+unlike c value GET k
 reconnect c
 cmd c GET k
 E2

@@ -7,7 +7,7 @@ same formats </dev/null || fail "formats"
 ok "all shapes of GET, all kinds of values, three times each: $(wc -l <"$T/shim.out") lines"
 
 valgrind=(valgrind -q --error-exitcode=99 --leak-check=full "--show-leak-kinds=definite,indirect,possible"
-        "--errors-for-leak-kinds=definite,indirect,possible" --child-silent-after-fork=yes)
+        "--suppressions=$ROOT/tests/e2e/valgrind.supp" "--errors-for-leak-kinds=definite,indirect,possible" --child-silent-after-fork=yes)
 env "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "${valgrind[@]}" "$PROGS/formats" >"$T/valgrind.out" 2>"$T/valgrind.err" ||
         { show "$T/valgrind.err"; fail "valgrind"; }
 cmp "$T/shim.out" "$T/valgrind.out" || fail "under valgrind the replies are others"

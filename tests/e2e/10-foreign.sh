@@ -4,8 +4,19 @@
 redis_start
 
 foreign() { # title, the write, what a GET says then
-        printf '%s\n' 'foreign SET k old' 'foreign SET x other' 'foreign RPUSH list one' 'connect c' 'connect d' 'warm c k' 'hit d k' \
-                "foreign $2" "await c k $3" "await d k $3" 'warm c k' 'hit d k' | case_same "$1"
+        case_same "$1" <<E2
+foreign SET k old
+foreign SET x other
+connect c
+connect d
+warm c k
+hit d k
+foreign $2
+await c k $3
+await d k $3
+warm c k
+hit d k
+E2
 }
 foreign "SET" 'SET k new' new
 foreign "DEL" 'DEL k' '(nil)'
@@ -51,12 +62,10 @@ cmd c BLPOP go 10
 await c k new
 E2
 cli SET k old >/dev/null
-shim play <"$T/watch" >"$T/first.out" 2>&1 &
+start shim play <"$T/watch" >"$T/first.out" 2>&1
 first=$!
-own
-shim play <"$T/watch" >"$T/second.out" 2>&1 &
+start shim play <"$T/watch" >"$T/second.out" 2>&1
 second=$!
-own
 await 5 stat_at_least processes 2
 await 5 blocked 2
 cli SET k new >/dev/null

@@ -14,9 +14,10 @@ pair_start() {
         a=$WATCH_PID
         watch_start b
         b=$WATCH_PID
-        LEADER=$(leader_of "$a" "$b") || fail "nobody leads"
+        await 2 leader_of "$a" "$b" >"$T/leader" || fail "nobody leads"
+        LEADER=$(cat "$T/leader")
         WATCH_PID=$([ "$LEADER" = "$a" ] && echo "$b" || echo "$a") # the one that follows
-        one_listener || fail "more than one listener"
+        await 2 one_listener || fail "more than one listener"
 }
 
 pair_start
@@ -39,9 +40,8 @@ await 2 one_listener || fail "two listeners stay: $(cli CLIENT LIST TYPE pubsub)
 true_to_bound "it wakes up and steps down"
 kill -KILL "$LEADER" "$WATCH_PID"
 
-shim faultloop "$H" exec-away >"$T/away.out" 2>&1 &
+start shim faultloop "$H" exec-away >"$T/away.out" 2>&1
 away=$!
-own
 await 5 leads $away || fail "nobody leads"
 watch_start b
 await 5 grep -qx sleep /proc/$away/comm || fail "it does not become another program"

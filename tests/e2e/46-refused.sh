@@ -56,12 +56,16 @@ E2
 unset MTSHIM_USER
 redis_stop
 
+redis_start
+cli ACL SETUSER default -pttl >/dev/null
+not_served "a user without +pttl"
+redis_stop
+
 # The fault ends while the program runs: rights are given back. (Who was refused stays out for a while, others do not.)
 redis_start
 cli ACL SETUSER default -client >/dev/null
 stepper_start
-shim faultloop "$H" watch >"$T/watch.out" 2>"$T/watch.err" &
-own
+start shim faultloop "$H" watch >"$T/watch.out" 2>"$T/watch.err"
 await 5 test -s "$T/watch.err" || fail "no line says that tracking is refused"
 cli ACL SETUSER default +client >/dev/null
 true_to_bound "without rights a program reads the truth"

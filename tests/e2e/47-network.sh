@@ -10,9 +10,9 @@ seconds() {
 }
 for listen in "$T/proxy.sock" 127.0.0.1:0; do
         mkfifo "$T/tell"
-        bare proxy "$listen" "$server" <"$T/tell" >"$T/proxy.out" 2>"$T/proxy.err" &
-        own
-        exec 9>"$T/tell"
+        exec 9<>"$T/tell"
+        start bare proxy "$listen" "$server" <&9 >"$T/proxy.out" 2>"$T/proxy.err"
+        proxy=$!
         await 5 test -s "$T/proxy.out" || { show "$T/proxy.err"; fail "no proxy"; }
         MT_REDIS=$(cat "$T/proxy.out")
         export MT_REDIS
@@ -32,7 +32,8 @@ for listen in "$T/proxy.sock" 127.0.0.1:0; do
                 true_to_bound "$fault"
         done
         bare faultloop "$H" stop
-        exec 9>&-
         await 5 gone "$WATCH_PID" || fail "the program does not end"
+        kill "$proxy"
+        exec 9>&-
         rm "$T/tell" "$T/proxy.out"
 done

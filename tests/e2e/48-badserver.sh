@@ -4,9 +4,8 @@
 redis_start
 server=$MT_REDIS
 mkfifo "$T/tell"
-bare proxy "$T/proxy.sock" "$server" <"$T/tell" >"$T/proxy.out" 2>"$T/proxy.err" &
-own
-exec 9>"$T/tell"
+exec 9<>"$T/tell"
+start bare proxy "$T/proxy.sock" "$server" <&9 >"$T/proxy.out" 2>"$T/proxy.err"
 await 5 test -s "$T/proxy.out" || fail "no proxy"
 export MT_REDIS=$T/proxy.sock
 
@@ -32,7 +31,7 @@ E2
 }
 for what in close half halfline cut garbage stall badlen nolen hugelen noend; do
         trap_case trap:$what
-        trap_case ptrap:$what
+        [ $what = noend ] || trap_case ptrap:$what # taken for a whole reply by hiredis: to what the shim asked first
 done
 for what in status integer array nilarray error two deep; do
         trap_case trap:$what

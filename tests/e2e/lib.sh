@@ -66,7 +66,7 @@ cleanup() {
                 wait "$pid" 2>/dev/null
         done
         rm -rf "$T"
-        rm -f /dev/shm/mtshim.*."$SEGMENT".*
+        rm -f /dev/shm/mtshim.*."$SEGMENT"*
 }
 trap cleanup EXIT
 trap 'exit 143' TERM INT HUP
@@ -137,24 +137,29 @@ cli() {
 
 # ----------------------------------------------------------------------------------------------------- programs
 
-# Environment of a program by name (or by path): bare NAME args, shim NAME args.
-prog() {
+# bare PROGRAM args, shim PROGRAM args: by its name in tests/progs, or by a path.
+command_of() { # bare|shim PROGRAM args: into COMMAND
+        local path=$2
+
+        [[ $2 == */* ]] || path=$PROGS/$2
         case $1 in
-        */*) echo "$1" ;;
-        *) echo "$PROGS/$1" ;;
+        bare) COMMAND=(env "${WITH[@]}" "$path" "${@:3}") ;;
+        shim) COMMAND=(env "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "$path" "${@:3}") ;;
         esac
 }
 bare() {
-        local p
-
-        p=$(prog "$1")
-        env "${WITH[@]}" "$p" "${@:2}"
+        command_of bare "$@"
+        "${COMMAND[@]}"
 }
 shim() {
-        local p
-
-        p=$(prog "$1")
-        env "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "$p" "${@:2}"
+        command_of shim "$@"
+        "${COMMAND[@]}"
+}
+# start bare|shim PROGRAM args: in the background; $! is the program's own pid. Ended at exit.
+start() {
+        command_of "$@"
+        "${COMMAND[@]}" <&0 & # without this the shell gives it /dev/null
+        own
 }
 # Standard input goes to both; outputs, errors and exit status must match, and the shim must have nothing to say.
 same() {
@@ -173,10 +178,13 @@ same() {
         fi
         [ $b -eq 0 ] || { head -n 10 "$T/bare.err"; return 1; }
 }
-# One case: a title, and a script for play on standard input. The server is emptied before each of the two runs.
+# One case: a title, and a script for play on standard input. The server is emptied before each of the two runs, and L1 is a new
+# one: what an earlier case left there would be legal to serve for as long as the bound.
 case_same() {
         local title=$1
 
+        rm -f /dev/shm/mtshim.*."$MTSHIM_SEGMENT".*
+        MTSHIM_SEGMENT=$SEGMENT-$CHECKS
         { echo 'foreign FLUSHALL'; cat; } | same play || { grep -n '' "$T/same.in" | head -n 40; fail "$title"; }
         ok "$title"
 }
@@ -197,7 +205,7 @@ stat_at_least() {
         [ "$(stat_of "$1")" -ge "$2" ] 2>/dev/null
 }
 segments() {
-        find /dev/shm -maxdepth 1 -name "mtshim.*.$SEGMENT.*" "$@"
+        find /dev/shm -maxdepth 1 -name "mtshim.*.$MTSHIM_SEGMENT.*" "$@"
 }
 # How many GETs the server has executed.
 server_gets() {
@@ -227,14 +235,12 @@ AGAIN=$(awk "BEGIN { print $STALE_MS / 1000 + 1 }") # seconds within which L1 mu
 stepper_start() {
         rm -f "$H"
         bare faultloop "$H" report >/dev/null
-        bare stepper "$H" "$@" 2>"$T/stepper.err" &
-        own
+        start bare stepper "$H" "$@" 2>"$T/stepper.err"
 }
 # watch_start [NAME]: a shimmed reader; WATCH_PID; its stderr is $T/NAME.err
 watch_start() {
-        shim faultloop "$H" watch >"$T/${1:-watch}.out" 2>"$T/${1:-watch}.err" &
+        start shim faultloop "$H" watch >"$T/${1:-watch}.out" 2>"$T/${1:-watch}.err"
         WATCH_PID=$!
-        own
         served "${2:-5}" || { show "$T/${1:-watch}.err"; fail "L1 never served"; }
 }
 # served SECONDS: is the reader WATCH_PID (or any, when empty) served by L1 from now on within so many seconds?
