@@ -160,6 +160,15 @@ static bool watch_holds(const void *watch)
         return leader_holds(&((const struct watch *)watch)->leader);
 }
 
+/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a word. */
+static void watch_unanswered(struct watch *watch)
+{
+        if (watch->state == WATCH_GREETING && watch->unanswered < WATCH_STRANGE_MAX &&
+            ++watch->unanswered == WATCH_STRANGE_MAX)
+                watch_say(watch, ": ends the listener's connections unanswered, nothing is served from L1 so far",
+                          NULL);
+}
+
 /* A cluster node is left alone and asked again a minute later, rather than kept connected: its mode changes only by a restart, and
  * an idle connection to each node of a cluster would be all cost. */
 static bool watch_identified(struct watch *watch, uint64_t now_ns)
@@ -176,6 +185,7 @@ static bool watch_identified(struct watch *watch, uint64_t now_ns)
                 leader_identify(&watch->leader, source->run_id, now_ns);
         if (source_subscribe(&watch->source, &watch->link) && link_flush(&watch->link) != LINK_FAILED)
                 return true;
+        watch_unanswered(watch);
         return false;
 }
 
@@ -191,6 +201,7 @@ static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
                 mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
         watch->listened = true;
         watch->away_ns = 0;
+        watch->unanswered = 0;
         fence_reset(&watch->fence);
         watch_enter(watch, WATCH_LISTENING, now_ns);
         return true;
@@ -291,7 +302,9 @@ static void watch_read(struct watch *watch, char *buffer, size_t size)
 
         for (unsigned reads = 0; reads < WATCH_READS && result == LINK_OK; reads++) {
                 result = link_read(&watch->link, buffer, size, &got);
-                if (result == LINK_OK && !codec_feed(&watch->codec, buffer, got, watch_event, watch)) {
+                if (result == LINK_FAILED)
+                        watch_unanswered(watch);
+                else if (result == LINK_OK && !codec_feed(&watch->codec, buffer, got, watch_event, watch)) {
                         result = LINK_FAILED;
                         if (!watch->stopped)
                                 watch_judged(watch, SOURCE_MEANINGLESS, clock_precise_ns());

@@ -26,14 +26,15 @@ enum watch_end {
 };
 
 struct watch {
-        enum watch_state                  state;
-        enum watch_end                    end;      /* decided while events were handled */
-        bool                              listened; /* this watch has been LISTENING before */
-        bool                              stopped;  /* the parser was told to stop, for a reason that is known */
-        uint8_t                           strange; /* connections in a row that made no sense and never got to listen */
-        uint64_t                          since_ns;           /* when the present state began */
-        uint64_t                          away_ns;            /* since when there is no connection */
-        uint64_t                          retry_ns, pause_ns; /* AWAY: until when, and how long */
+        enum watch_state state;
+        enum watch_end   end;                /* decided while events were handled */
+        bool             listened;           /* this watch has been LISTENING before */
+        bool             stopped;            /* the parser was told to stop, for a reason that is known */
+        uint8_t          strange;            /* connections in a row that made no sense and never got to listen */
+        uint8_t          unanswered;         /* connections in a row that the server ended before they got to listen */
+        uint64_t         since_ns;           /* when the present state began */
+        uint64_t         away_ns;            /* since when there is no connection */
+        uint64_t         retry_ns, pause_ns; /* AWAY: until when, and how long */
         const struct invalidation_config *config;
         struct leader                     leader;
         struct credentials_key            key;
