@@ -5,6 +5,7 @@
 
 #include <bsd/stdlib.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,6 +151,7 @@ int doctor_command(int argc, char **argv)
         }
         if (argc - optind > 1)
                 return ctl_usage(argv[0]);
-        setlinebuf(stdout); /* a server that does not answer takes its time */
+        setlinebuf(stdout);       /* a server that does not answer takes its time */
+        signal(SIGPIPE, SIG_IGN); /* one that closes is a row */
         return (int)doctor_ask(&d, server, argv[optind]);
 }

@@ -188,14 +188,15 @@ redis_stop
 
 # canned REPLY...: a server that answers each command with the next of these
 canned() {
-        rm -f "$T/canned.sock"
+        rm -f "$T/canned.sock" "$T/listens"
         # shellcheck disable=SC2016
         perl -MIO::Socket::UNIX -e '
-                my $l = IO::Socket::UNIX->new(Local => shift, Listen => 1) or die; my $c = $l->accept; my $in;
+                my $l = IO::Socket::UNIX->new(Local => shift, Listen => 1) or die;
+                open(my $f, ">", shift); my $c = $l->accept; my $in;
                 while (@ARGV && sysread($c, $in, 4096)) { my $out = shift; $out =~ s/\\n/\r\n/g; syswrite($c, $out) }
-                ' "$T/canned.sock" "$@" &
+                ' "$T/canned.sock" "$T/listens" "$@" &
         own
-        await 5 test -S "$T/canned.sock"
+        await 5 test -e "$T/listens"
         doctor --server "$T/canned.sock"
 }
 info='redis_version:5.0.7\nredis_mode:standalone\n'
