@@ -68,7 +68,7 @@ enum command_parse {
  * pieces join into one word; integer conversions. ap is a copy made by the caller (va_copy): it is consumed. Zero-copy
  * where a word is one piece; joined words and numbers go to command->scratch. Then classifies. */
 enum command_parse command_from_format(struct command *command, const char *format, va_list ap);
-/* argvlen NULL: strlen of each. argc <= 0 is MALFORMED; so are NULL words unless argvlen says 0, which hiredis sends. */
+/* argvlen NULL: strlen of each. argc <= 0 is MALFORMED. So are NULL words, unless argvlen says 0: hiredis sends it. */
 enum command_parse command_from_argv(struct command *command, int argc, const char **argv, const size_t *argvlen);
 /* One command from the head of resp; *used says how many bytes it took (several may follow). Inline commands, a command
  * of no words and one that is not whole are MALFORMED. Points into resp. */

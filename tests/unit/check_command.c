@@ -501,6 +501,7 @@ START_TEST(formats_seen_in_programs)
         ck_assert_int_eq(from_format("SET k %f", 1.5), COMMAND_FORMAT);
         ck_assert_int_eq(from_format("SET k %5"), COMMAND_MALFORMED);
         ck_assert_int_eq(from_format("SET k %500d", 1), COMMAND_FORMAT);
+        ck_assert_int_eq(from_format("SET k %.500d", 1), COMMAND_FORMAT);
 
         memset(large, 'x', sizeof large - 1);
         large[sizeof large - 1] = '\0';
