@@ -78,6 +78,7 @@ LIB_LD := -shared -Wl,-soname,libmtshim.so -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,l
 # ------------------------------------------------------------------------------------------------------ products
 
 .PHONY: all
+.SECONDARY:
 all: $(BUILD)/libmtshim.so $(BUILD)/mtshim
 
 OBJ = $(BUILD)/obj/$(1:.c=.o)
