@@ -26,6 +26,8 @@ static struct {
         _Atomic uint32_t    capacity; /* a power of two; 0 until the first context, seen without the lock */
         uint32_t            used;     /* tombstones included */
         struct connection  *free;
+        struct connection  *fresh;      /* what is left of the chunk mapped last: a page is touched when it is needed, */
+        uint32_t            fresh_left; /* since a process of a few milliseconds has one connection */
 } connection_table;
 
 #define CONNECTION_TOMBSTONE ((struct connection *)(uintptr_t)1)
@@ -43,6 +45,7 @@ static void connection_lock(void)
                 /* The parent was changing the table when it forked: its contexts are forwarded here, as if never seen. */
                 connection_table.slot = NULL;
                 connection_table.free = NULL;
+                connection_table.fresh_left = 0;
                 connection_table.capacity = 0;
                 connection_table.used = 0;
         }
@@ -117,18 +120,20 @@ static struct connection *connection_take_free(void)
 {
         struct connection *c = connection_table.free;
 
-        if (c == NULL) {
+        if (c != NULL) {
+                connection_table.free = c->next_free;
+                return c;
+        }
+        if (connection_table.fresh_left == 0) {
                 struct connection *chunk = connection_map(CONNECTION_CHUNK * sizeof *chunk);
 
-                for (unsigned i = 0; chunk != NULL && i < CONNECTION_CHUNK; i++) {
-                        chunk[i].next_free = connection_table.free;
-                        connection_table.free = &chunk[i];
-                }
-                c = connection_table.free;
+                if (chunk == NULL)
+                        return NULL;
+                connection_table.fresh = chunk;
+                connection_table.fresh_left = CONNECTION_CHUNK;
         }
-        if (c != NULL)
-                connection_table.free = c->next_free;
-        return c;
+        connection_table.fresh_left--;
+        return connection_table.fresh++;
 }
 
 /* --------------------------------------------------------------------------------------------- life */
