@@ -12,7 +12,11 @@ static inline void *sync_format(redisContext *context, const char *format, va_li
         if (MT_UNLIKELY(h == NULL))
                 return NULL;
         guard_enter(h);
-        if (MT_UNLIKELY(c == NULL) || !command_get_format(format, ap, &key, scratch) || !request_get(c, key, &reply))
+        if (MT_UNLIKELY(c == NULL))
+                reply = request_forward_format(h, c, context, format, ap);
+        else if (!command_get_format(format, ap, &key, scratch))
+                reply = request_format(h, c, context, format, ap);
+        else if (!request_get(c, key, &reply))
                 reply = request_forward_format(h, c, context, format, ap);
         guard_leave();
         return reply;

@@ -98,6 +98,48 @@ void *request_forward_format(const struct hiredis *h, struct connection *c, void
         return write_answered(c, h->redisvCommand(context, format, ap));
 }
 
+/* As hiredis writes it out: a shape that we do not follow ourselves. */
+static bool write_get_formatted(struct connection *c, const char *format, va_list ap, void **reply)
+{
+        struct command command;
+        char          *resp = NULL;
+        size_t         used = 0;
+        int            len = c->hiredis->redisvFormatCommand(&resp, format, ap);
+        bool           done = false;
+
+        if (len < 0)
+                return false;
+        if (command_from_resp(&command, mt_bytes(resp, (size_t)len), &used) == COMMAND_OK && used == (size_t)len &&
+            command.class == COMMAND_GET)
+                done = request_get(c, command_word(&command, 1), reply);
+        c->hiredis->redisFreeCommand(resp);
+        return done;
+}
+
+void *request_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap)
+{
+        struct command     command;
+        enum command_parse parse;
+        va_list            look;
+        void              *reply;
+        bool               done;
+
+        va_copy(look, ap);
+        parse = command_from_format(&command, format, look);
+        va_end(look);
+        if (MT_UNLIKELY(parse == COMMAND_FORMAT)) {
+                va_copy(look, ap);
+                done = write_get_formatted(c, format, look, &reply);
+                va_end(look);
+                return done ? reply : request_forward_format(h, c, context, format, ap);
+        }
+        if (parse == COMMAND_OK && command.class == COMMAND_GET && request_get(c, command_word(&command, 1), &reply))
+                return reply;
+        session_sent(c, parse, &command);
+        write_count(c);
+        return write_answered(c, h->redisvCommand(context, format, ap));
+}
+
 void *request_forward_argv(const struct hiredis *h, struct connection *c, void *context, int argc, const char **argv,
                            const size_t *argvlen)
 {
