@@ -185,7 +185,7 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->hash_key = (struct hash_key){{header->hash_key[0], header->hash_key[1]}};
         l1->created_ns = header->created_ns;
         l1->clock_zero_ns = header->created_ns - clock_tick_ns();
-        l1->open_limit = g->logseg_count < 8 ? 1 : g->logseg_count / 8;
+        l1->open_limit = g->logseg_count < 7 ? 1 : g->logseg_count / 7;
         if (l1->open_limit > LOGSEG_OPEN_MAX)
                 l1->open_limit = LOGSEG_OPEN_MAX;
 }

@@ -4,6 +4,7 @@
 
 #include "l1/cache/index.h"
 #include "l1/cache/item.h"
+#include "l1/base/log.h"
 #include "l1/l1.h"
 #include "l1/segment/segment.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +82,7 @@ static inline void fixture_remove(void)
                 unlink(path);
         }
         closedir(directory);
+        umount2(fixture.directory, MNT_DETACH); /* where a test has mounted something there */
         rmdir(fixture.directory);
 }
 

@@ -1,0 +1,174 @@
+/* check_index.c - places in the index: spread, load, tags; and 200 processes in one segment of 64 MiB. */
+#include "l1_fixture.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#define MIB   (UINT64_C(1) << 20)
+#define VALUE mt_bytes_of("v")
+
+START_TEST(words)
+{
+        uint64_t live = slot_live(0x2abc, 0x12345, UINT64_C(0x7fffffff8)),
+                 pending = slot_pending(0x3fff, SLOT_TOKEN_MAX);
+
+        ck_assert_uint_eq(slot_state(live), SLOT_LIVE);
+        ck_assert_uint_eq(slot_tag(live), 0x2abc);
+        ck_assert_uint_eq(slot_generation(live), 0x2345);
+        ck_assert_uint_eq(slot_offset(live), UINT64_C(0x7fffffff8));
+        ck_assert_uint_eq(live >> 48, slot_live_head(0x2abc));
+        ck_assert_uint_eq(slot_state(pending), SLOT_PENDING);
+        ck_assert_uint_eq(slot_tag(pending), 0x3fff);
+        ck_assert_uint_eq(pending & SLOT_TOKEN_MAX, SLOT_TOKEN_MAX);
+        ck_assert(!slot_pending_old(slot_birth(NS_PER_S), NS_PER_S + 3 * NS_PER_S / 2));
+        ck_assert(slot_pending_old(slot_birth(NS_PER_S), NS_PER_S + 3 * NS_PER_S));
+        ck_assert(slot_pending_old(slot_birth(67 * NS_PER_S), 71 * NS_PER_S)); /* over the 256th */
+}
+END_TEST
+
+/* Every bucket is reached by both windows of the hash, and no more often than chance has it. */
+START_TEST(spread)
+{
+        uint32_t  n = fixture.l1->bucket_count;
+        unsigned *count[2] = {calloc(n, sizeof(unsigned)), calloc(n, sizeof(unsigned))};
+        unsigned  same = 0;
+        char      number[32];
+
+        for (unsigned i = 0; i < 40 * n; i++) {
+                struct l1_key      key = fixture_key(fixture_number(number, "key", i));
+                struct index_place place = index_place(fixture.l1, key.hash);
+
+                for (int b = 0; b < 2; b++)
+                        count[b][place.bucket[b] - fixture.l1->index]++;
+                same += place.bucket[0] == place.bucket[1];
+        }
+        for (uint32_t i = 0; i < n; i++) {
+                for (int b = 0; b < 2; b++) {
+                        ck_assert_uint_ge(count[b][i], 5);
+                        ck_assert_uint_le(count[b][i], 100);
+                }
+        }
+        ck_assert_uint_le(same, 40 * 5);
+        free(count[0]);
+        free(count[1]);
+}
+END_TEST
+
+/* At four fifths of its slots next to nothing is lost for lack of room in the index. */
+START_TEST(load)
+{
+        unsigned n = fixture.l1->bucket_count * BUCKET_SLOTS * 4 / 5, there = 0;
+        char     number[32];
+
+        for (unsigned i = 0; i < n; i++)
+                ck_assert(fixture_put(fixture_number(number, "k", i), VALUE));
+        for (unsigned i = 0; i < n; i++)
+                there += fixture_has(fixture_number(number, "k", i), VALUE);
+        ck_assert_uint_ge(there, n - n / 1000);
+        ck_assert_uint_eq(n - there, fixture_count(COUNTER_index_evictions));
+        ck_assert_uint_eq(fixture_count(COUNTER_reclaims), 0);
+}
+END_TEST
+
+/* Keys that share buckets and tag are told apart by the item. */
+START_TEST(same_hash)
+{
+        struct l1_key   one = fixture_key(mt_bytes_of("one")), two = {mt_bytes_of("two"), one.hash};
+        struct l1_lease lease;
+        struct l1_hit   hit;
+        char            got[8];
+
+        ck_assert(fixture_put(one.key, VALUE));
+        ck_assert(!l1_find(fixture.l1, &two, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert(fixture_lease(&two, &lease));
+        /* A lease on one is taken for one on the other: a fill less, no wrong value. */
+        struct l1_key three = {mt_bytes_of("three"), one.hash};
+        ck_assert(!fixture_lease(&three, &lease) || lease.slot == NULL);
+        ck_assert_int_eq(fixture_get(one.key, got, sizeof got), 1);
+        ck_assert_uint_eq(l1_remove(fixture.l1, one.hash), 2);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------------ many processes */
+
+#define MANY 200
+
+struct together {
+        _Atomic unsigned arrived, wrong, hits;
+};
+
+static void be_one_of_many(struct together *together, unsigned number)
+{
+        static char value[1000];
+        char        key[32];
+        uint64_t    until_ns = clock_precise_ns() + 60 * NS_PER_S;
+
+        memset(value, (int)number, sizeof value);
+        for (unsigned i = 0; i < 600; i++) {
+                /* As if after a round trip. Who is put off the processor in the middle of an append keeps its log segment. */
+                sched_yield();
+                fixture_number(key, "k", number * 1000 + i);
+                if (!fixture_put(mt_bytes_of(key), mt_bytes(value, sizeof value)))
+                        continue;
+                if (fixture_has(mt_bytes_of(key), mt_bytes(value, sizeof value)))
+                        mt_fetch_add_relaxed(&together->hits, 1);
+        }
+        mt_fetch_add_acq_rel(&together->arrived, 1);
+        while (mt_load_acquire(&together->arrived) < MANY && clock_precise_ns() < until_ns)
+                usleep(1000);
+        /* All are attached now: a value of any of them is whole. */
+        for (unsigned i = 0; i < 2000; i++) {
+                char got[1000];
+                long len = fixture_get(fixture_number(key, "k", i * 101 % (MANY * 1000)), got, sizeof got);
+
+                if (len == (long)sizeof got && (got[0] != got[999] || memcmp(got, got + 1, 999) != 0))
+                        mt_fetch_add_relaxed(&together->wrong, 1);
+        }
+}
+
+START_TEST(two_hundred_processes)
+{
+        struct together *together;
+        struct l1_totals totals;
+        int              status;
+
+        fixture_setup(64 * MIB, MIB);
+        together = mmap(NULL, sizeof *together, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        for (unsigned i = 0; i < MANY; i++) {
+                if (fork() == 0) {
+                        l1_after_fork(fixture.l1);
+                        be_one_of_many(together, i);
+                        _exit(0); /* without a word: what it held is free all the same */
+                }
+        }
+        for (unsigned i = 0; i < MANY; i++)
+                ck_assert(wait(&status) > 0 && status == 0);
+        ck_assert_uint_eq(mt_load_relaxed(&together->wrong), 0);
+        unsigned hits = mt_load_relaxed(&together->hits);
+        ck_assert_uint_ge(hits, MANY * 600 * 3 / 4);
+        l1_totals(fixture.l1, true, &totals);
+        ck_assert_uint_gt(totals.count[COUNTER_reclaims], 10);
+        ck_assert_uint_ge(totals.logsegs_free, 1);
+        ck_assert(fixture_put(mt_bytes_of("after"), VALUE));
+        munmap(together, sizeof *together);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("index");
+        TCase *all = tcase_create("places"), *many = tcase_create("many");
+
+        tcase_add_checked_fixture(all, fixture_usual, fixture_end);
+        tcase_set_timeout(all, 60);
+        tcase_add_test(all, words);
+        tcase_add_test(all, spread);
+        tcase_add_test(all, load);
+        tcase_add_test(all, same_hash);
+        suite_add_tcase(suite, all);
+        tcase_add_checked_fixture(many, NULL, fixture_end);
+        tcase_set_timeout(many, 120);
+        tcase_add_test(many, two_hundred_processes);
+        suite_add_tcase(suite, many);
+        return fixture_run(suite);
+}

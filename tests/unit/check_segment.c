@@ -1,0 +1,628 @@
+/* check_segment.c - making, finding and refusing a segment; every kind of bad file; no room; letting go. */
+#include "l1_fixture.h"
+
+#include "l1/segment/holders.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define MIB   (UINT64_C(1) << 20)
+#define KEY   mt_bytes_of("k")
+#define VALUE mt_bytes_of("value")
+
+static char line[4096]; /* what was said on descriptor 2 */
+
+static void hear(int *saved)
+{
+        int fd = memfd_create("heard", 0);
+
+        *saved = dup(2);
+        dup2(fd, 2);
+        close(fd);
+        log_setup();
+}
+
+static unsigned lines_heard(int saved)
+{
+        unsigned lines = 0;
+        ssize_t  got;
+
+        lseek(2, 0, SEEK_SET);
+        got = read(2, line, sizeof line - 1);
+        line[got < 0 ? 0 : got] = '\0';
+        dup2(saved, 2);
+        close(saved);
+        log_setup();
+        for (const char *p = line; *p != '\0'; p++)
+                lines += *p == '\n';
+        return lines;
+}
+
+/* Attach, count the lines: all that is allowed when something is wrong is one. */
+static struct l1 *attach_saying(unsigned lines, const char *part)
+{
+        struct l1 *l1;
+        int        saved;
+        unsigned   heard;
+
+        hear(&saved);
+        l1 = l1_attach(&fixture.config);
+        heard = lines_heard(saved);
+        ck_assert_msg(heard == lines, "%u lines instead of %u: %s", heard, lines, line);
+        ck_assert_msg(part == NULL || strstr(line, part) != NULL, "'%s' is not in: %s", part, line);
+        return l1;
+}
+
+static void prepare(void)
+{
+        fixture_prepare(4 * MIB, 100000);
+}
+
+/* Make one and let it go: its path, for tests that spoil it. */
+static const char *make_one(void)
+{
+        static char path[512];
+        pid_t       pid = fork();
+        int         status;
+
+        if (pid == 0)
+                _exit(l1_attach(&fixture.config) == NULL);
+        ck_assert(waitpid(pid, &status, 0) == pid && status == 0);
+        DIR           *directory = opendir(fixture.directory);
+        struct dirent *entry;
+        while ((entry = readdir(directory)) != NULL) {
+                if (strncmp(entry->d_name, "mtshim.", 7) == 0)
+                        snprintf(path, sizeof path, "%s/%s", fixture.directory, entry->d_name);
+        }
+        closedir(directory);
+        return path;
+}
+
+START_TEST(made_whole)
+{
+        struct stat st;
+        char        stem[160];
+
+        fixture_attach();
+        snprintf(stem, sizeof stem, "%s/mtshim.%u.unit.%u.", fixture.directory, (unsigned)geteuid(), SEGMENT_ABI);
+        ck_assert_int_eq(strncmp(l1_path(fixture.l1), stem, strlen(stem)), 0);
+        ck_assert_uint_eq(strlen(l1_path(fixture.l1)), strlen(stem) + 16);
+        ck_assert_int_eq(stat(l1_path(fixture.l1), &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777, 0600);
+        ck_assert_uint_eq((uint64_t)st.st_size, 4 * MIB);
+        /* The log has no memory yet, nor have the counters but for a page or two. */
+        ck_assert_uint_lt((uint64_t)st.st_blocks * 512, MIB);
+        /* Nothing but it in the directory, and no descriptor of it in this process. */
+        ck_assert_int_eq(rename(l1_path(fixture.l1), l1_path(fixture.l1)), 0);
+        for (int fd = 3; fd < 64; fd++) {
+                struct stat open_st;
+                ck_assert(fstat(fd, &open_st) != 0 || open_st.st_ino != st.st_ino || open_st.st_dev != st.st_dev);
+        }
+}
+END_TEST
+
+START_TEST(shared)
+{
+        struct l1_key key;
+        struct l1_hit hit;
+
+        fixture_attach();
+        ck_assert(fixture_put(KEY, VALUE));
+        key = fixture_key(KEY);
+        struct l1 *other = attach_saying(0, NULL);
+        ck_assert_ptr_nonnull(other);
+        ck_assert_uint_eq(l1_hash(other, l1_server_index(fixture.l1, fixture.server), KEY), key.hash);
+        ck_assert(l1_find(other, &key, fixture_id(), clock_coarse_ns(), &hit));
+        l1_detach(other);
+        /* Another size or name: the size is its creator's, the name is another segment. */
+        fixture.config.size_bytes *= 4;
+        other = attach_saying(0, NULL);
+        ck_assert_uint_eq(other->geometry.l1_size, 4 * MIB);
+        fixture.config.name = "other";
+        other = attach_saying(0, NULL);
+        ck_assert(!l1_find(other, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert_uint_eq(other->geometry.l1_size, 16 * MIB);
+}
+END_TEST
+
+/* Many at once: one segment, and everybody is in it. */
+START_TEST(race)
+{
+        enum { RACERS = 24 };
+        int      go[2], ino[2], seen = 0;
+        uint64_t first = 0, one;
+
+        ck_assert(pipe(go) == 0 && pipe(ino) == 0);
+        for (int i = 0; i < RACERS; i++) {
+                if (fork() == 0) {
+                        char c;
+                        close(go[1]);
+                        (void)!read(go[0], &c, 1);
+                        struct l1 *l1 = l1_attach(&fixture.config);
+                        one = l1 != NULL ? l1->file_ino : 0;
+                        (void)!write(ino[1], &one, sizeof one);
+                        _exit(0);
+                }
+        }
+        close(go[1]);
+        close(ino[1]);
+        while (read(ino[0], &one, sizeof one) == (ssize_t)sizeof one) {
+                first = seen++ == 0 ? one : first;
+                ck_assert_uint_ne(one, 0);
+                ck_assert_uint_eq(one, first);
+        }
+        ck_assert_int_eq(seen, RACERS);
+        while (wait(NULL) > 0)
+                ;
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------------------- bad files */
+
+static void spoil_truncate(const char *path)
+{
+        ck_assert_int_eq(truncate(path, 100), 0);
+}
+
+static void spoil_shorten(const char *path)
+{
+        ck_assert_int_eq(truncate(path, (off_t)(2 * MIB)), 0);
+}
+
+static void spoil_empty(const char *path)
+{
+        ck_assert_int_eq(truncate(path, 0), 0);
+}
+
+static void spoil_noise(const char *path)
+{
+        int  fd = open(path, O_WRONLY), random = open("/dev/urandom", O_RDONLY);
+        char noise[4096];
+
+        for (int i = 0; i < 100; i++) {
+                (void)!read(random, noise, sizeof noise);
+                (void)!write(fd, noise, sizeof noise);
+        }
+        close(fd);
+        close(random);
+}
+
+static void spoil_header(const char *path, size_t at, uint64_t v, size_t bytes)
+{
+        int fd = open(path, O_WRONLY);
+
+        ck_assert_int_eq(pwrite(fd, &v, bytes, (off_t)at), (ssize_t)bytes);
+        close(fd);
+}
+
+static void spoil_abi(const char *path)
+{
+        spoil_header(path, offsetof(struct segment_shm, abi), SEGMENT_ABI + 1, 4);
+}
+
+static void spoil_fingerprint(const char *path)
+{
+        spoil_header(path, offsetof(struct segment_shm, fingerprint), 12345, 8);
+}
+
+static void spoil_size(const char *path)
+{
+        spoil_header(path, offsetof(struct segment_shm, l1_size), 8 * MIB, 8);
+}
+
+static void spoil_logseg(const char *path)
+{
+        spoil_header(path, offsetof(struct segment_shm, logseg_size), 0, 8);
+}
+
+static void spoil_mode(const char *path)
+{
+        ck_assert_int_eq(chmod(path, 0640), 0);
+}
+
+static void spoil_holes(const char *path)
+{
+        int fd = open(path, O_WRONLY);
+
+        ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 65536), 0);
+        close(fd);
+}
+
+static const struct {
+        const char *says;
+        void (*spoil)(const char *path);
+} spoils[] = {
+        {"truncated", spoil_truncate},    {"size is not what", spoil_shorten},   {"truncated", spoil_empty},
+        {"not a segment", spoil_noise},   {"another version", spoil_abi},        {"another version", spoil_fingerprint},
+        {"size is not what", spoil_size}, {"sizes make no sense", spoil_logseg}, {"others may use it", spoil_mode},
+        {"no memory", spoil_holes},
+};
+
+/* Nobody uses it: one line, and a new one stands in its place. */
+START_TEST(bad_unused)
+{
+        const char *path = make_one();
+        struct l1  *l1;
+
+        spoils[_i].spoil(path);
+        l1 = attach_saying(1, spoils[_i].says);
+        ck_assert_ptr_nonnull(l1);
+        ck_assert_ptr_nonnull(strstr(line, "made anew"));
+        ck_assert_ptr_null(l1_verify(l1));
+        ck_assert_ptr_nonnull(attach_saying(0, NULL));
+}
+END_TEST
+
+/* A process has it mapped: one line, no L1, and the file stays. */
+START_TEST(bad_in_use)
+{
+        const char *path = make_one();
+        struct stat before, after;
+        int         ready[2];
+        pid_t       pid;
+        char        c;
+
+        ck_assert(stat(path, &before) == 0 && pipe(ready) == 0);
+        ck_assert(!holders_any(before.st_dev, before.st_ino));
+        pid = fork();
+        if (pid == 0) {
+                int fd = open(path, O_RDONLY);
+                (void)!mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+                (void)!write(ready[1], "r", 1);
+                pause();
+        }
+        ck_assert_int_eq(read(ready[0], &c, 1), 1);
+        ck_assert(holders_any(before.st_dev, before.st_ino));
+        spoil_abi(path);
+        ck_assert_ptr_null(attach_saying(1, "in use"));
+        ck_assert(stat(path, &after) == 0 && after.st_ino == before.st_ino);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        ck_assert_ptr_nonnull(attach_saying(1, "made anew"));
+}
+END_TEST
+
+/* Many find it bad at once: none unlinks what another has made anew. */
+START_TEST(bad_race)
+{
+        enum { RACERS = 12 };
+        const char *path = make_one();
+        int         ino[2], seen = 0;
+        uint64_t    one, first = 0;
+
+        spoil_abi(path);
+        ck_assert_int_eq(pipe(ino), 0);
+        for (int i = 0; i < RACERS; i++) {
+                if (fork() == 0) {
+                        struct l1 *l1 = l1_attach(&fixture.config);
+                        one = l1 != NULL ? l1->file_ino : 0;
+                        (void)!write(ino[1], &one, sizeof one);
+                        _exit(0);
+                }
+        }
+        close(ino[1]);
+        while (read(ino[0], &one, sizeof one) == (ssize_t)sizeof one) {
+                first = seen++ == 0 ? one : first;
+                ck_assert_uint_ne(one, 0);
+                ck_assert_uint_eq(one, first);
+        }
+        ck_assert_int_eq(seen, RACERS);
+        while (wait(NULL) > 0)
+                ;
+}
+END_TEST
+
+START_TEST(foreign_owner)
+{
+        const char *path = make_one();
+
+        if (geteuid() != 0 || chown(path, 65534, 65534) != 0) {
+                printf("foreign_owner: skipped, needs root\n");
+                return;
+        }
+        ck_assert_ptr_null(attach_saying(1, "belongs to somebody else"));
+        ck_assert_int_eq(access(path, F_OK), 0);
+        /* And seen from the other side: root's segment, under the name that the other would use. */
+        ck_assert(chown(path, 0, 0) == 0 && chmod(fixture.directory, 0777) == 0);
+        if (fork() == 0) {
+                char theirs[600];
+                ck_assert(setuid(65534) == 0);
+                struct l1 *l1 = l1_attach(&fixture.config);
+                snprintf(theirs, sizeof theirs, "%s", l1 != NULL ? l1_path(l1) : "");
+                _exit(l1 == NULL || strcmp(theirs, path) == 0);
+        }
+        int status;
+        wait(&status);
+        ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(odd_files)
+{
+        const char *path = make_one();
+        char        target[600];
+
+        snprintf(target, sizeof target, "%s/real", fixture.directory);
+        ck_assert_int_eq(rename(path, target), 0);
+        ck_assert_int_eq(symlink(target, path), 0);
+        ck_assert_ptr_null(attach_saying(1, "symbolic link"));
+        ck_assert(unlink(path) == 0 && mkfifo(path, 0600) == 0);
+        ck_assert_ptr_null(attach_saying(1, "not a regular file"));
+        ck_assert(unlink(path) == 0 && mkdir(path, 0700) == 0);
+        ck_assert_ptr_null(attach_saying(1, "without L1"));
+        ck_assert_int_eq(rmdir(path), 0);
+}
+END_TEST
+
+START_TEST(odd_configs)
+{
+        struct l1_config usual = fixture.config;
+        char             name[600];
+
+        fixture.config.name = "a/b";
+        ck_assert_ptr_null(attach_saying(1, "slash"));
+        fixture.config.name = "";
+        ck_assert_ptr_null(attach_saying(1, "empty"));
+        memset(name, 'n', sizeof name);
+        name[sizeof name - 1] = '\0';
+        fixture.config.name = name;
+        ck_assert_ptr_null(attach_saying(1, "too long"));
+        fixture.config = usual;
+        fixture.config.directory = "/proc";
+        ck_assert_ptr_null(attach_saying(1, "cannot create"));
+        fixture.config.directory = "/nonexistent";
+        ck_assert_ptr_null(attach_saying(1, "cannot create"));
+        fixture.config = usual;
+        /* A program's umask is not the file's mode. */
+        umask(0777);
+        ck_assert_ptr_nonnull(attach_saying(0, NULL));
+        umask(022);
+        ck_assert_ptr_nonnull(attach_saying(0, NULL));
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------------------------ no room */
+
+/* A file system of this size over the fixture's directory, seen by this process alone. */
+static bool small_disk(unsigned kib)
+{
+        char options[64];
+
+        snprintf(options, sizeof options, "size=%uk,mode=0777", kib);
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("tmpfs", fixture.directory, "tmpfs", 0, options) != 0) {
+                printf("small_disk: skipped, needs root\n");
+                return false;
+        }
+        return true;
+}
+
+START_TEST(no_room_at_all)
+{
+        if (small_disk(200))
+                ck_assert_ptr_null(attach_saying(1, "No space left"));
+}
+END_TEST
+
+/* The log ends where memory ends, at once or later; what has memory is used again, nothing is a SIGBUS. */
+START_TEST(room_runs_out)
+{
+        static char value[4000];
+        char        number[32];
+        unsigned    hits = 0, kib = (unsigned)_i;
+
+        if (!small_disk(kib))
+                return;
+        fixture.config.size_bytes = 64 * MIB;
+        fixture.config.max_item_bytes = MIB;
+        fixture.l1 = NULL;
+        fixture_attach();
+        for (unsigned i = 0; i < 8000; i++)
+                fixture_put(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
+        ck_assert_uint_ge(fixture_count(COUNTER_error_memory), 1);
+        if (kib < 8192) {
+                ck_assert_uint_eq(fixture_count(COUNTER_fills), 0);
+                ck_assert_uint_eq(fixture_count(COUNTER_fills_skipped), 8000);
+        } else {
+                ck_assert_uint_eq(fixture_count(COUNTER_fills), 8000);
+                ck_assert_uint_gt(fixture_count(COUNTER_reclaims), 3);
+                for (unsigned i = 7900; i < 8000; i++)
+                        hits += fixture_has(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
+                ck_assert_uint_eq(hits, 100);
+        }
+        ck_assert_ptr_null(l1_verify(fixture.l1));
+        /* The log leaves some to others. */
+        struct stat st;
+        ck_assert_int_eq(stat(l1_path(fixture.l1), &st), 0);
+        ck_assert(kib < 8192 || (uint64_t)st.st_blocks / 2 <= kib - kib / 8 + 256);
+}
+END_TEST
+
+/* The name is gone: it goes on with what it has mapped, and takes memory all the same. */
+START_TEST(name_gone)
+{
+        static char value[40000];
+        char        number[32];
+
+        fixture_attach();
+        ck_assert_int_eq(unlink(l1_path(fixture.l1)), 0);
+        for (unsigned i = 0; i < 200; i++)
+                ck_assert(fixture_put(fixture_number(number, "k", i), mt_bytes(value, sizeof value)));
+        ck_assert(fixture_has(fixture_number(number, "k", 199), mt_bytes(value, sizeof value)));
+}
+END_TEST
+
+/* -------------------------------------------------------------------------------------------------------- letting go */
+
+static _Atomic bool stop_reading;
+
+static void *read_on(void *arg)
+{
+        unsigned *hits = arg;
+
+        while (!mt_load_relaxed(&stop_reading)) {
+                char number[32];
+
+                fixture_number(number, "k", 1);
+                *hits += fixture_has(mt_bytes_of("k:1"), VALUE);
+                fixture_put(mt_bytes_of("k:2"), VALUE);
+                l1_remove(fixture.l1, fixture_key(mt_bytes_of("k:2")).hash);
+        }
+        return NULL;
+}
+
+/* Threads in the middle of everything, and the memory under them becomes zeros: no fault, no hit, nothing put in. */
+START_TEST(abandon)
+{
+        pthread_t thread[3];
+        unsigned  hits[3] = {0};
+        char      got[8];
+
+        fixture_attach();
+        ck_assert(fixture_put(mt_bytes_of("k:1"), VALUE));
+        for (int i = 0; i < 3; i++)
+                pthread_create(&thread[i], NULL, read_on, &hits[i]);
+        for (uint64_t end_ns = clock_precise_ns() + 50 * NS_PER_MS; clock_precise_ns() < end_ns;)
+                sched_yield();
+        l1_abandon(fixture.l1);
+        for (uint64_t end_ns = clock_precise_ns() + 20 * NS_PER_MS; clock_precise_ns() < end_ns;)
+                sched_yield();
+        mt_store_relaxed(&stop_reading, true);
+        for (int i = 0; i < 3; i++)
+                pthread_join(thread[i], NULL);
+        ck_assert_uint_gt(hits[0] + hits[1] + hits[2], 0);
+        ck_assert_int_eq(fixture_get(mt_bytes_of("k:1"), got, sizeof got), -1);
+        ck_assert(!fixture_put(KEY, VALUE));
+        ck_assert_uint_eq(l1_self(fixture.l1), 0);
+        ck_assert_ptr_null(l1_server_at(fixture.l1, 0));
+        l1_flush_all(fixture.l1);
+        l1_count(fixture.l1, COUNTER_hits, 1);
+        struct l1_totals totals;
+        l1_totals(fixture.l1, true, &totals);
+        ck_assert_uint_eq(totals.items, 0);
+        /* What others see is whole, and this process is in it no more. */
+        struct l1 *other = l1_open(&fixture.config, false);
+        ck_assert_ptr_nonnull(other);
+        ck_assert_ptr_null(l1_verify(other));
+        l1_totals(other, true, &totals);
+        ck_assert_uint_eq(totals.processes, 0);
+        fixture.l1 = NULL;
+}
+END_TEST
+
+START_TEST(detach)
+{
+        struct l1_totals totals;
+        char             got[8];
+
+        fixture_attach();
+        ck_assert(fixture_put(KEY, VALUE));
+        l1_totals(fixture.l1, true, &totals);
+        ck_assert_uint_eq(totals.processes, 1);
+        uint64_t self = l1_self(fixture.l1);
+        ck_assert(!l1_owner_dead(fixture.l1, self));
+        ck_assert_int_eq(l1_owner_pid(fixture.l1, self), getpid());
+        l1_detach(fixture.l1);
+        l1_detach(fixture.l1);
+        ck_assert(l1_owner_dead(fixture.l1, self));
+        l1_totals(fixture.l1, true, &totals);
+        ck_assert_uint_eq(totals.processes, 0);
+        /* A late thread still reads, and puts nothing in. */
+        ck_assert_int_eq(fixture_get(KEY, got, sizeof got), 5);
+        ck_assert(!fixture_put(mt_bytes_of("late"), VALUE));
+        l1_count(fixture.l1, COUNTER_hits, 1);
+        l1_after_fork(fixture.l1);
+        ck_assert_uint_eq(l1_self(fixture.l1), 0);
+}
+END_TEST
+
+START_TEST(opened_for_looking)
+{
+        struct l1_key key;
+        struct l1_hit hit;
+        char          got[8];
+
+        ck_assert_ptr_null(l1_open(&fixture.config, false));
+        ck_assert_ptr_null(l1_open(&fixture.config, true));
+        fixture_attach();
+        ck_assert(fixture_put(KEY, VALUE));
+        key = fixture_key(KEY);
+        struct l1 *reader = l1_open(&fixture.config, false);
+        ck_assert_ptr_nonnull(reader);
+        ck_assert(l1_find(reader, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert(l1_copy(&hit, got));
+        l1_count(reader, COUNTER_hits, 1);
+        ck_assert_uint_eq(l1_self(reader), 0);
+        ck_assert_uint_eq(l1_remove(reader, key.hash), 0);
+        ck_assert_ptr_null(l1_verify(reader));
+        l1_flush_all(reader);
+        l1_detach(reader);
+        ck_assert(fixture_has(KEY, VALUE));
+        struct l1 *writer = l1_open(&fixture.config, true);
+        l1_flush_all(writer);
+        ck_assert(!fixture_has(KEY, VALUE));
+}
+END_TEST
+
+/* ---------------------------------------------------------------------------------------------------------- geometry */
+
+START_TEST(geometry)
+{
+        struct segment_geometry g;
+        uint64_t                seed = 1, size, logseg;
+
+        for (int i = 0; i < 100000; i++) {
+                seed = seed * UINT64_C(6364136223846793005) + 1;
+                geometry_choose(seed >> (20 + i % 40), seed >> (30 + i % 30), &size, &logseg);
+                ck_assert(geometry_compute(size, logseg, &g));
+                ck_assert_uint_eq(g.l1_size, size);
+                ck_assert_uint_le(g.log_at + g.log_bytes, size);
+                ck_assert_uint_ge(g.logseg_count, 4);
+                ck_assert_uint_le(g.logsegs_at + g.logseg_count * sizeof(struct logseg_shm), g.index_at);
+                ck_assert_uint_le(g.index_at + g.bucket_count * sizeof(struct bucket_shm), g.log_at);
+                ck_assert_uint_eq((g.servers_at | g.counters_at | g.logsegs_at | g.index_at | g.log_at) % SEGMENT_PAGE,
+                                  0);
+                ck_assert_uint_gt(g.log_bytes, (size - g.index_at) / 2);
+                /* Noise never passes for more than it can hold. */
+                if (geometry_compute(seed, seed << (i % 64), &g))
+                        ck_assert_uint_le(g.log_at + g.log_bytes, seed);
+        }
+        geometry_choose(64 * MIB, MIB, &size, &logseg);
+        ck_assert_uint_eq(logseg, 2 * MIB);
+        geometry_choose(64 * MIB, 8 * MIB - 65536, &size, &logseg);
+        ck_assert_uint_eq(logseg, 8 * MIB);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("segment");
+        TCase *all = tcase_create("files");
+
+        tcase_add_checked_fixture(all, prepare, fixture_end);
+        tcase_set_timeout(all, 60);
+        tcase_add_test(all, made_whole);
+        tcase_add_test(all, shared);
+        tcase_add_test(all, race);
+        tcase_add_loop_test(all, bad_unused, 0, (int)(sizeof spoils / sizeof spoils[0]));
+        tcase_add_test(all, bad_in_use);
+        tcase_add_test(all, bad_race);
+        tcase_add_test(all, foreign_owner);
+        tcase_add_test(all, odd_files);
+        tcase_add_test(all, odd_configs);
+        tcase_add_test(all, no_room_at_all);
+        tcase_add_loop_test(all, room_runs_out, 5900, 5901);
+        tcase_add_loop_test(all, room_runs_out, 16384, 16385);
+        tcase_add_test(all, name_gone);
+        tcase_add_test(all, abandon);
+        tcase_add_test(all, detach);
+        tcase_add_test(all, opened_for_looking);
+        tcase_add_test(all, geometry);
+        suite_add_tcase(suite, all);
+        return fixture_run(suite);
+}
