@@ -1,6 +1,6 @@
 /* clock.h - one clock that tests can move.
- * All times are nanoseconds of CLOCK_MONOTONIC. The coarse clock costs 3 ns instead of 23 and lags by at most one
- * tick: coarse <= real < coarse + clock_tick_ns(). Whoever compares an age against a bound adds that tick. */
+ * All times are nanoseconds of CLOCK_MONOTONIC. The coarse clock costs 3 ns instead of 23 and lags behind it:
+ * coarse <= real < coarse + clock_tick_ns(). Whoever compares an age against a bound adds that. */
 #ifndef MT_BASE_CLOCK_H
 #define MT_BASE_CLOCK_H
 
@@ -38,7 +38,9 @@ static inline uint64_t clock_precise_ns(void)
         return clock_read_ns(CLOCK_MONOTONIC) + CLOCK_SHIFT();
 }
 
-/* The resolution of the coarse clock (1 to 10 ms, by the kernel's HZ). Read once, then cached. Thread-safe. */
+/* How far the coarse clock lags at most: two of its ticks (a tick is 1 to 10 ms, by the kernel's HZ). A timer interrupt
+ * that comes a moment before a tick's length is full leaves the clock for the next one: 6.8 ms seen where a tick is 4 ms.
+ * Read once, then cached. Thread-safe. */
 uint64_t clock_tick_ns(void);
 
 #endif

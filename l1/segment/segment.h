@@ -15,13 +15,13 @@ struct l1 {
         struct bucket_shm *index;
         char              *log;
         uint64_t           log_bytes;
-        uint64_t           logseg_mask;   /* logseg_size - 1 */
-        uint64_t           clock_zero_ns; /* created_ns less one tick of the coarse clock, see segment_deadline_now() */
-        struct hash_key    hash_key;
-        uint32_t           bucket_count;
-        bool               writable;
-        _Atomic bool       closed; /* detached or abandoned: nothing is put in any more, nothing is claimed */
-        _Atomic uint64_t   serial; /* names this handle in this process: moves at fork; 0 = nothing may be counted */
+        uint64_t           logseg_mask; /* logseg_size - 1 */
+        uint64_t         clock_zero_ns; /* created_ns less what the coarse clock may lag, see segment_deadline_now() */
+        struct hash_key  hash_key;
+        uint32_t         bucket_count;
+        bool             writable;
+        _Atomic bool     closed; /* detached or abandoned: nothing is put in any more, nothing is claimed */
+        _Atomic uint64_t serial; /* names this handle in this process: moves at fork; 0 = nothing may be counted */
 
         /* What fills and rarer things read. */
         char                   *base;
@@ -54,7 +54,7 @@ struct l1 {
 };
 
 /* Deadlines are counted in units of 2^ITEM_DEADLINE_SHIFT ns from created_ns. An item is served while this is below its
- * deadline: the zero lies one tick early, because the coarse clock may lag that much behind the real one. */
+ * deadline: the zero lies early by as much as the coarse clock may lag behind the real one. */
 static inline uint64_t segment_deadline_now(const struct l1 *l1, uint64_t now_ns)
 {
         return (now_ns - l1->clock_zero_ns) >> ITEM_DEADLINE_SHIFT;
