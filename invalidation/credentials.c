@@ -13,7 +13,7 @@
 enum { CREDENTIALS_RECORDS = 64 };
 
 struct credentials_record {
-        bool                   valid;
+        _Atomic bool           valid;
         struct credentials_key key;
         struct credentials     what;
 };
@@ -88,13 +88,12 @@ bool credentials_keep(const struct credentials_key *key, struct mt_bytes user, s
 
                 if (!record->valid || !credentials_same_key(&record->key, key) ||
                     !credentials_equal(&record->what, user, password)) {
-                        record->valid = false;
-                        mt_fence_release(); /* for the eyes of a forked child: a single copy of this memory, later */
+                        /* In this order for the eyes of a child that another thread forks meanwhile. */
+                        atomic_store(&record->valid, false);
                         explicit_bzero(&record->what, sizeof record->what);
                         record->key = *key;
                         changed = credentials_set(&record->what, user, password);
-                        mt_fence_release();
-                        record->valid = changed;
+                        atomic_store(&record->valid, changed);
                 }
         }
         forklock_release(&credentials_lock);

@@ -72,12 +72,12 @@ END_TEST
 /* The same address: whoever connects after the old one was seen to be gone is served, older connections are not. */
 START_TEST(test_faults_restart_tcp)
 {
-        char     run_id[48];
+        char     before[48];
         uint32_t incarnation;
 
         UNTIL(fresh());
         fill("a");
-        strcpy(run_id, server->run_id);
+        strcpy(before, run_id());
         incarnation = mt_load_relaxed(&server->incarnation);
         fixture_end(redis_pid);
         UNTIL(mt_load_relaxed(&server->incarnation) != incarnation); /* before anybody can connect to the next one */
@@ -87,7 +87,7 @@ START_TEST(test_faults_restart_tcp)
         fixture_start_redis(NULL);
         ck_assert_uint_le(UNTIL(fresh()), AGAIN_NS);
         check_serves("a");
-        ck_assert_str_ne(server->run_id, run_id);
+        ck_assert_str_ne(run_id(), before);
         ck_assert_uint_eq(mt_load_relaxed(&server->incarnation), incarnation);
 }
 END_TEST
@@ -239,7 +239,7 @@ START_TEST(test_faults_minimum_rights)
         invalidation_credentials(l1, server, mt_bytes_of("listener"), mt_bytes_of("secret"));
         UNTIL(fresh());
         check_serves(NULL);
-        ck_assert_str_eq(server->run_id, "");
+        ck_assert_str_eq(run_id(), "");
         fill("a");
         uint32_t incarnation = mt_load_relaxed(&server->incarnation);
         uint64_t now_ns = clock_precise_ns();

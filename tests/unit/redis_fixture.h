@@ -38,6 +38,24 @@ static struct server_shm           *server;
 static struct invalidation_endpoint endpoint;
 static struct invalidation_config   config;
 
+/* ThreadSanitizer believes that descriptors are the process's; the listener's thread has a table of its own. */
+#ifdef MT_TSAN
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_options(void);
+
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void)
+{
+        return "race:^link_open$\nrace:^link_read$\nrace:^link_flush$\nrace:^link_close$\nrace:^link_finish$\n"
+               "race:^thread_settle$\nrace:^thread_fill_standard$\nrace:^thread_take_wakeup$\n"
+               "race:^thread_open_wakeup$\nrace:^credentials_read_line$\n";
+}
+
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+        return "die_after_fork=0";
+}
+#endif
+
 /* ----------------------------------------------------------------------------------------------------- the server */
 
 static redisContext *fixture_try_connect(void)
@@ -294,6 +312,15 @@ static bool logged(const char *text)
                 close(fd);
         all[n > 0 ? n : 0] = '\0';
         return strstr(all, text) != NULL;
+}
+
+/* The listener may be writing it. */
+static const char *run_id(void)
+{
+        static char copy[sizeof server->run_id];
+
+        mt_copy_from_shared(copy, server->run_id, sizeof copy);
+        return copy;
 }
 
 static uint64_t counted(enum l1_counter counter)
