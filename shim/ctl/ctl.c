@@ -7,6 +7,7 @@
 #include <bsd/string.h>
 #define LIBBSD_OPENBSD_VIS /* the header wants to be told which strnvis(); none is used here */
 #include <bsd/vis.h>
+#include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ void ctl_options(struct options *options)
 {
         log_setup();
         options_load(options);
+        if (options->complained && strcmp(options->log, "stderr") != 0)
+                warnx("an option is bad: the log, %s, says which", ctl_printable(options->log));
 }
 
 size_t ctl_segment_files(const struct options *options, const char *name, glob_t *files)

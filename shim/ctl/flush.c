@@ -7,7 +7,7 @@
 
 struct flush_order {
         const char *key, *pattern, *segment;
-        unsigned    all, choices;
+        unsigned choices; /* of --key, --pattern and --all: one is wanted, and with neither of the first it is --all */
 };
 
 static unsigned flush_key(struct l1 *l1, const char *key)
@@ -41,12 +41,12 @@ static int flush_perform(const struct flush_order *order)
                 warnx("%s: nothing to flush", ctl_no_segment(&options, order->segment));
                 return CTL_FAILED;
         }
-        if (order->all)
-                cleared = flush_all(l1);
-        else if (order->key)
+        if (order->key)
                 cleared = flush_key(l1, order->key);
-        else
+        else if (order->pattern)
                 cleared = l1_remove_pattern(l1, mt_bytes_of(order->pattern));
+        else
+                cleared = flush_all(l1);
         printf("%llu removed\n", (unsigned long long)cleared);
         return CTL_OK;
 }
@@ -65,7 +65,7 @@ int flush_command(int argc, char **argv)
                 switch (c) {
                 case 'k': order.key = optarg; break;
                 case 'p': order.pattern = optarg; break;
-                case 'a': order.all = 1; break;
+                case 'a': break;
                 case 's': order.segment = optarg; continue;
                 case 'h': return ctl_help(argv[0]);
                 default: return ctl_usage(argv[0]);

@@ -81,6 +81,9 @@ status "a bad value over a good one" 1 env MTSHIM_CONF="$T/conf" MTSHIM_L1_SIZE=
 row MTSHIM_L1_SIZE file 32M
 status "an unknown variable" 1 env MTSHIM_NOSUCH=1 "$CTL" config
 told 1 MTSHIM_NOSUCH
+status "a bad value, and a log elsewhere" 1 env MTSHIM_L1_SIZE=lots MTSHIM_LOG="$T/log" "$CTL" config
+told 1 "$T/log"
+grep -q "MTSHIM_L1_SIZE='lots'" "$T/log" || fail "the log does not name it"
 status "a terminal is not written to by values" 0 env MTSHIM_LOG="$(printf '/x\033[2J')" "$CTL" config
 grep -q "$(printf '\033')" "$T/out" && fail "an escape sequence"
 status "config takes no argument" 2 "$CTL" config x
