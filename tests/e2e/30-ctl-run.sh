@@ -46,7 +46,7 @@ quiet() {
         says "standard input is the program's" "line" sh -c 'echo line | "$0" run -- cat' "$CTL"
 }
 status "not found is 127" 127 "$CTL" run -- "$T/nosuch"
-status "not found on PATH is 127" 127 "$CTL" run -- mtshim-no-such-program
+status "not found on PATH is 127" 127 env PATH=/usr/bin:/bin "$CTL" run -- mtshim-no-such-program
 echo text >"$T/text"
 status "not executable is 126" 126 "$CTL" run -- "$T/text"
 status "a folder is 126" 126 "$CTL" run -- "$T"

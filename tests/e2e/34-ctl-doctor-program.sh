@@ -184,7 +184,7 @@ doctor ./text
 row FAIL file 'neither ELF nor a script'
 doctor ./nosuch
 row FAIL program 'No such file'
-doctor no-such-program-anywhere
+PATH=/usr/bin:/bin doctor no-such-program-anywhere
 row FAIL program 'No such file'
 doctor "$T"
 row FAIL file .
