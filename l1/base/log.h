@@ -23,10 +23,10 @@ void log_line(enum log_level level, const char *format, ...) MT_PRINTF(2, 3);
 void log_limited(_Atomic uint64_t *last_ns, uint64_t window_ns, enum log_level level, const char *format, ...)
         MT_PRINTF(4, 5);
 /* At most once in the life of the process. */
-#define log_once(level, ...)                                                                                         \
-        do {                                                                                                         \
-                static _Atomic uint64_t log_once_last;                                                               \
-                log_limited(&log_once_last, UINT64_MAX, (level), __VA_ARGS__);                                       \
+#define log_once(level, ...)                                                                                           \
+        do {                                                                                                           \
+                static _Atomic uint64_t log_once_last;                                                                 \
+                log_limited(&log_once_last, UINT64_MAX, (level), __VA_ARGS__);                                         \
         } while (0)
 
 #endif

@@ -123,7 +123,7 @@ START_TEST(agrees_with_the_reference)
         char pattern[12], string[12];
 
         srand(1);
-        for (int i = 0; i < 2000000; i++) {
+        for (int i = 0; i < 500000; i++) {
                 random_text(pattern, sizeof pattern, "ab*?[]^-\\c", 10);
                 random_text(string, sizeof string, "abc-\\]", i % 2 ? 2 : 6);
                 ck_assert_msg(match(pattern, string) == reference(pattern, string), "'%s' '%s'", pattern, string);
@@ -161,7 +161,7 @@ int main(void)
         SRunner *runner = srunner_create(suite);
         int      failed;
 
-        tcase_set_timeout(tcase, 60);
+        tcase_set_timeout(tcase, 170);
         tcase_add_test(tcase, known_cases);
         tcase_add_test(tcase, bytes_are_bytes);
         tcase_add_test(tcase, agrees_with_the_reference);

@@ -152,7 +152,7 @@ END_TEST
 START_TEST(noise)
 {
         srand(1);
-        for (int i = 0; i < 200000; i++) {
+        for (int i = 0; i < 50000; i++) {
                 size_t n = (size_t)rand() % 40;
                 char  *text = malloc(n + 1);
 
