@@ -275,6 +275,7 @@ static void doctor_process_segment(struct doctor_look *look, bool hiredis)
 {
         const struct proc_mapping *m = proc_maps_file(&look->maps, DOCTOR_SEGMENT);
         pid_t                      listener = proc_thread(look->pid, "mtshim");
+        uint64_t                   sealed = 0;
 
         if (m && m->deleted)
                 doctor_row(look->d, DOCTOR_WARN, "segment", "restart it: it shares its cache with nobody who comes now",
@@ -283,11 +284,13 @@ static void doctor_process_segment(struct doctor_look *look, bool hiredis)
                 doctor_row(look->d, DOCTOR_OK, "segment", NULL, "attached to %s", ctl_printable(m->path));
         else if (look->past_us)
                 doctor_row(look->d, DOCTOR_WARN, "segment", "see the row about its calls", "not attached");
+        else if (hiredis && proc_status(look->pid, "NoNewPrivs", 0, &sealed) && sealed)
+                doctor_row(look->d, DOCTOR_WARN, "segment", "who asks for that after the start is given no L1 any more",
+                           "not attached: not served up to now, and it has set no-new-privileges");
         else if (hiredis)
-                doctor_row(
-                        look->d, DOCTOR_WARN, "segment",
-                        "if it has sent GETs: its calls go past us (RTLD_DEEPBIND, a static copy), or its log says why",
-                        "not attached: not served up to now");
+                doctor_row(look->d, DOCTOR_WARN, "segment",
+                           "if it has sent GETs: they go past us (RTLD_DEEPBIND, a static copy), or its log says why",
+                           "not attached: not served up to now");
         if (listener)
                 doctor_row(look->d, DOCTOR_OK, "listener", NULL, "this process listens for the host (thread %d)",
                            (int)listener);

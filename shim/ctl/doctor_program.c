@@ -162,6 +162,19 @@ static void doctor_program_library(struct doctor *d, const struct closure_object
                            "%s is of an unknown version", ctl_printable(library->path));
 }
 
+/* It is asked for, and not where we look. */
+static bool doctor_program_missing(struct doctor *d, const struct closure *c)
+{
+        for (size_t i = 1; i < c->count; i++) {
+                if (c->object[i].path || !closure_is_hiredis(c->object[i].name))
+                        continue;
+                doctor_row(d, DOCTOR_WARN, "hiredis", "set LD_LIBRARY_PATH as the program has it when it runs",
+                           "%s is asked for and not found", ctl_printable(c->object[i].name));
+                return true;
+        }
+        return false;
+}
+
 static void doctor_program_hiredis(struct doctor *d, const struct closure *c)
 {
         const struct closure_object *library = closure_hiredis(c), *copy = doctor_program_copy(c);
@@ -182,7 +195,7 @@ static void doctor_program_hiredis(struct doctor *d, const struct closure *c)
                 doctor_row(d, library ? DOCTOR_OK : DOCTOR_WARN, "modules",
                            library ? NULL : "start it and ask `mtshim doctor PID`, or name the module here",
                            "it can open modules later (dlopen): whether they bring hiredis is not seen from here");
-        else if (!library && !copy)
+        else if (!library && !copy && !doctor_program_missing(d, c))
                 doctor_row(d, DOCTOR_FAIL, "hiredis", "nothing to do here", "it uses no hiredis and opens no modules");
 }
 

@@ -145,6 +145,13 @@ row warn preload "$T/first.so"
 fails 0
 ok "a preload in front of us"
 
+start setpriv --no-new-privs "${SHIM[@]}" "$PROGS/play"
+await 5 program_is "$PROGS/play"
+doctor "$PID"
+row warn segment 'not attached.*no-new-privileges'
+fails 0
+ok "a process that gave up privileges"
+
 # --------------------------------------------------------------------------------------------- where it lives
 
 # shellcheck disable=SC2016
