@@ -18,9 +18,6 @@
 /* expected is a pointer; on failure it receives what was found (read with acquire). */
 #define mt_cas_acq_rel(p, expected, desired)                                                                         \
         atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acq_rel, memory_order_acquire)
-#define mt_fence_acquire()      atomic_thread_fence(memory_order_acquire)
-#define mt_fence_release()      atomic_thread_fence(memory_order_release)
-#define mt_fence_full()         atomic_thread_fence(memory_order_seq_cst)
 
 /* Add to a word that only this thread writes and others read: no locked instruction. */
 #define mt_add_single_writer(p, v) mt_store_relaxed((p), mt_load_relaxed(p) + (v))
@@ -32,6 +29,23 @@
 #define MT_TSAN 1
 #endif
 #endif
+
+/* ThreadSanitizer knows no fences: there an addition of nothing to a word of this thread stands in, a full barrier to the
+ * processor and no edge between threads to the tool. What the fences order is read and written by relaxed atomics then. */
+#ifdef MT_TSAN
+static inline void mt_fence_for_tsan(void)
+{
+        _Atomic int word = 0;
+
+        atomic_fetch_add(&word, 0);
+}
+#define MT_FENCE(order) mt_fence_for_tsan()
+#else
+#define MT_FENCE(order) atomic_thread_fence(order)
+#endif
+#define mt_fence_acquire() MT_FENCE(memory_order_acquire)
+#define mt_fence_release() MT_FENCE(memory_order_release)
+#define mt_fence_full()    MT_FENCE(memory_order_seq_cst)
 
 /* Copies of bytes that another process may be overwriting meanwhile; the caller validates afterwards (read side)
  * or has made the bytes unreachable before (write side). Under ThreadSanitizer the copy goes by relaxed atomic bytes,
