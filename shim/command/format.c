@@ -2,9 +2,9 @@
  *
  * A format is words between runs of ' '. A word is pieces without a space between: literal text, %s, %b, %% and the
  * integer conversions of printf. A piece may be empty, and a word of empty pieces is an empty word. A '%' that ends the
- * format is literal. 0.14.1 (by test) to 1.2 (by reading) agree: flags "#0-+ ", width and precision in digits, lengths
- * hh h l ll, conversions d i o u x X; floats without a length; anything else is refused. A conversion of 14 letters or
- * more is a case of its own there and left to it, as are wide ones, for which printf may allocate.
+ * format is literal. Conversions: flags "#0-+ ", width and precision in digits, lengths hh h l ll, d i o u x X; floats
+ * without a length; anything else is refused. One of 14 letters or more is a case of its own there and left to it, as
+ * are wide ones, for which printf may allocate. 0.14.1 and 1.2.0 agree: check_command.c passes linked to either.
  *
  * One word at a time is in the making. While it has one piece it points at it; with the second it moves to scratch. */
 #include "format.h"
