@@ -1,5 +1,5 @@
-/* apply.c - the only place of this room that touches entries. Idempotent: clearing once more is harmless, so a former leader,
- * or a message read twice, does no wrong. */
+/* apply.c - the only place of this room that touches entries. Idempotent: clearing once more is harmless, so a former
+ * leader, or a message read twice, does no wrong. */
 #include "apply.h"
 
 void apply_remove(struct apply *apply, const struct leader *leader, struct mt_bytes key)

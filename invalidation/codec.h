@@ -1,6 +1,6 @@
 /* codec.h - RESP2 as a listener receives it: bytes in, events out, in pieces of any size.
- * A message may hold 100,000 keys: each becomes an event as soon as it is whole, in a fixed buffer, without malloc. Keys
- * that L1 never keeps (longer than ITEM_KEY_MAX) are passed over. */
+ * A message may hold 100,000 keys: each becomes an event as soon as it is whole, in a fixed buffer, without malloc.
+ * Keys that L1 never keeps (longer than ITEM_KEY_MAX) are passed over. */
 #ifndef MT_INVALIDATION_CODEC_H
 #define MT_INVALIDATION_CODEC_H
 

@@ -1,6 +1,6 @@
 /* credentials.c - a small table in a private mapping, made when the first program authenticates.
- * Owns: the table and its lock. A record counts while valid is set; it is cleared first and set last, so that a child that was
- * forked in between finds no half of a password. */
+ * Owns: the table and its lock. A record counts while valid is set; it is cleared first and set last, so that a child
+ * that was forked in between finds no half of a password. */
 #include "credentials.h"
 
 #include "../l1/base/forklock.h"

@@ -1,5 +1,6 @@
-/* credentials.h - what the listener shows to a server: from MTSHIM_USER and MTSHIM_PASSWORD_FILE, else what the program itself
- * sent and the server accepted. Private memory only, wiped when replaced, left out of core dumps, never in the segment. */
+/* credentials.h - what the listener shows to a server: from MTSHIM_USER and MTSHIM_PASSWORD_FILE, else what the program
+ * itself sent and the server accepted. Private memory only, wiped when replaced, left out of core dumps, never in the
+ * segment. */
 #ifndef MT_INVALIDATION_CREDENTIALS_H
 #define MT_INVALIDATION_CREDENTIALS_H
 

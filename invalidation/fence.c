@@ -60,14 +60,15 @@ void fence_advance(struct server_shm *server, uint64_t proved_ns, bool (*holds)(
         uint64_t was_ns;
 
         do {
-                /* Loaded before the leadership is looked at: if the place is given away in between, its fresh_at has become
-                 * another and the exchange fails. */
+                /* Loaded before the leadership is looked at: if the place is given away in between, its fresh_at has
+                 * become another and the exchange fails. */
                 was_ns = mt_load_acquire(&server->fresh_at_ns);
                 if (was_ns >= proved_ns && was_ns - proved_ns < NS_PER_S * 3600)
                         return; /* another listener has proved more; a time an hour ahead was not written by one */
                 if (!holds(arg))
                         return;
-                /* [F2] release: pairs with [F1] in invalidation_fresh(). The namespace ids that a flush has changed, and the slots that
-                 * this stream has cleared, were stored before; whoever sees the new time sees them too. */
+                /* [F2] release: pairs with [F1] in invalidation_fresh(). The namespace ids that a flush has changed,
+                 * and the slots that this stream has cleared, were stored before; whoever sees the new time sees them
+                 * too. */
         } while (!mt_cas_acq_rel(&server->fresh_at_ns, &was_ns, proved_ns));
 }

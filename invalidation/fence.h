@@ -1,7 +1,8 @@
 /* fence.h - the freshness lease: until when L1 may be believed, as a proof made of PINGs.
- * One PING outstanding and no other request. PONG n proves that everything acknowledged before PING n-1 was sent has been
- * applied (n itself for a server with one thread; with io-threads an announcement may leave one iteration later). The first PONG of
- * a connection proves nothing; the second PING goes out at once, so that the lease opens within two round trips. */
+ * One PING outstanding and no other request. PONG n proves that everything acknowledged before PING n-1 was sent has
+ * been applied (n itself for a server with one thread; with io-threads an announcement may leave one iteration later).
+ * The first PONG of a connection proves nothing; the second PING goes out at once, so that the lease opens within two
+ * round trips. */
 #ifndef MT_INVALIDATION_FENCE_H
 #define MT_INVALIDATION_FENCE_H
 
@@ -30,8 +31,8 @@ bool fence_pong(struct fence *fence, uint64_t *proved_ns);
 /* An answer that is no PONG (-BUSY, -LOADING): proves nothing, not even as the first of two. */
 bool fence_refused(struct fence *fence);
 
-/* Move server->fresh_at_ns forward to proved_ns, never back, while holds(arg) is true: a leader whose place in the segment has been given to
- * another must not speak for it. */
+/* Move server->fresh_at_ns forward to proved_ns, never back, while holds(arg) is true: a leader whose place in the
+ * segment has been given to another must not speak for it. */
 void fence_advance(struct server_shm *server, uint64_t proved_ns, bool (*holds)(const void *arg), const void *arg);
 
 #endif

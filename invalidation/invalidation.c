@@ -1,5 +1,5 @@
-/* invalidation.c - the door of this room: what programs' threads call. The slow path only; the hit reads invalidation_fresh()
- * in the header. Owns: the configuration, and the decision to become a candidate. */
+/* invalidation.c - the door of this room: what programs' threads call. The slow path only; the hit reads
+ * invalidation_fresh() in the header. Owns: the configuration, and the decision to become a candidate. */
 #include "invalidation.h"
 
 #include "credentials.h"
@@ -51,7 +51,8 @@ static void invalidation_wake(const struct l1 *l1, const struct server_shm *serv
                 thread_wake(l1_owner_pid(l1, word), mt_load_relaxed(&server->leader_tid));
 }
 
-/* Under the lock of places.h. A place that is LED is in the thread's hands: it will see by itself that leadership was lost. */
+/* Under the lock of places.h. A place that is LED is in the thread's hands: it will see by itself that leadership was
+ * lost. */
 static struct place *invalidation_place(const struct server_shm *server, uint64_t now_ns)
 {
         struct place *place = places_of(server);
@@ -142,8 +143,8 @@ static void invalidation_moment(void)
         nanosleep(&moment, NULL);
 }
 
-/* Leadership goes now, whenever the thread gets to run; what it still does until then is harmless. The lock shuts out a candidate that is
- * on its way in; it is waited for, but not for ever: a destructor must end. */
+/* Leadership goes now, whenever the thread gets to run; what it still does until then is harmless. The lock shuts out a
+ * candidate that is on its way in; it is waited for, but not for ever: a destructor must end. */
 static void invalidation_resign(uint64_t until_ns)
 {
         bool locked;

@@ -19,10 +19,8 @@ struct invalidation_config {
         const char            *password_file; /* MTSHIM_PASSWORD_FILE, or NULL; read by the thread when it connects */
 };
 
-/* The library has been loaded: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own). */
-void invalidation_loaded(void);
-
-/* From the constructor: remembers whether the process is confined already (a container's seccomp filter). Cheap. */
+/* From the constructor: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own).
+ * Cheap. */
 void invalidation_loaded(void);
 /* Once per process (again after a fork: state of the parent's thread is forgotten). Starts nothing. The strings stay
  * the caller's and must outlive the process. */
@@ -32,15 +30,15 @@ void invalidation_after_fork(void);
 /* How old fresh_at may be for a reader with this bound: the bound less one tick of the coarse clock. 0: never fresh. */
 uint64_t invalidation_margin_ns(uint64_t bound_ns);
 
-/* Is everything acknowledged margin_ns ago known to have been applied? The inline check of the hit path; no side effects.
- * mode INVALIDATION_NONE: the caller does not ask. [F1] acquire: pairs with the listener's release of fresh_at_ns in
- * fence.c; whoever sees the new time sees the namespace ids that were changed before it. */
+/* Is everything acknowledged margin_ns ago known to have been applied? The inline check of the hit path; no side
+ * effects. mode INVALIDATION_NONE: the caller does not ask. [F1] acquire: pairs with the listener's release of
+ * fresh_at_ns in fence.c; whoever sees the new time sees the namespace ids that were changed before it. */
 static inline bool invalidation_fresh(const struct server_shm *server, uint64_t margin_ns, uint64_t now_ns)
 {
         uint64_t fresh_at_ns = mt_load_acquire(&server->fresh_at_ns);
 
-        /* now may lag behind fresh_at by a tick of the coarse clock: that is fresh too. A time further in the future was
-         * not written by a listener. */
+        /* now may lag behind fresh_at by a tick of the coarse clock: that is fresh too. A time further in the future
+         * was not written by a listener. */
         return fresh_at_ns != 0 && now_ns + NS_PER_S - fresh_at_ns < margin_ns + NS_PER_S && margin_ns != 0;
 }
 
@@ -51,24 +49,25 @@ struct invalidation_endpoint {
 };
 
 /* Somebody on this host wants L1 for this server: called on the slow path, by every GET that found no current lease and
- * by misses. Cheap when a leader is there (two loads). Lowers server->bound_ms to ours; when nobody leads, or the leader's
- * time is over, or it is seen dead, and this process has proved long-lived (age, or GETs sent; see leader.c), takes leadership and starts the thread.
- * now_ns: coarse. errno kept. */
+ * by misses. Cheap when a leader is there (two loads). Lowers server->bound_ms to ours; when nobody leads, or the
+ * leader's time is over, or it is seen dead, and this process has proved long-lived (age, or GETs sent; see leader.c),
+ * takes leadership and starts the thread. now_ns: coarse. errno kept. */
 void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
                          uint64_t now_ns);
 /* Wake the leader, in whatever process it is, so that fresh_at moves soon (after a script that may have written). */
 void invalidation_hurry(struct l1 *l1, struct server_shm *server);
 
-/* What the program itself sent to this server, and the server accepted: kept in private memory, wiped when replaced; used
- * by a listener of this process when no user or password file is configured. user.ptr NULL: the one-argument AUTH. */
+/* What the program itself sent to this server, and the server accepted: kept in private memory, wiped when replaced;
+ * used by a listener of this process when no user or password file is configured. user.ptr NULL: the
+ * one-argument AUTH. */
 void invalidation_credentials(struct l1 *l1, struct server_shm *server, struct mt_bytes user, struct mt_bytes password);
 
 enum invalidation_stop {
         INVALIDATION_PAUSE,  /* leadership given up, the thread ends; a later attend may start another */
         INVALIDATION_FOREVER /* as above, and none is started in this process any more */
 };
-/* Give up leadership and ask the thread to end. wait_ns > 0: wait at most so long until it has ended (true when it has).
- * 0: set the flag, clear the leader words that are ours, join nothing (for destructors). */
+/* Give up leadership and ask the thread to end. wait_ns > 0: wait at most so long until it has ended (true when it
+ * has). 0: set the flag, clear the leader words that are ours, join nothing (for destructors). */
 bool invalidation_stop(enum invalidation_stop how, uint64_t wait_ns);
 
 #endif

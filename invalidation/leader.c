@@ -1,5 +1,5 @@
-/* leader.c - the leadership word and what goes with it. Owns, in struct server_shm: leader, leader_until_ns, leader_term,
- * bound_ms, flags, retry_ns, costly_until_ns, run_id, incarnation (with l1/, which recycles places).
+/* leader.c - the leadership word and what goes with it. Owns, in struct server_shm: leader, leader_until_ns,
+ * leader_term, bound_ms, flags, retry_ns, costly_until_ns, run_id, incarnation (with l1/, which recycles places).
  *
  * Every word here may be changed by any process at any time, and all of them may turn to zero (l1_abandon): nothing is
  * concluded from one load but what the comment there says. */
@@ -17,8 +17,8 @@ enum {
 #define LEADER_BOUND_SAY_NS (10 * NS_PER_S)
 #define LEADER_MINUTE_NS    (60 * NS_PER_S)
 
-/* A thread and a connection cost 0.2 to 0.45 ms; a compiler cache's process lives 3 ms and asks twice. One that has lived thirty times as
- * long, or asked L1 in vain as often as a small job would, is going to stay. */
+/* A thread and a connection cost 0.2 to 0.45 ms; a compiler cache's process lives 3 ms and asks twice. One that has
+ * lived thirty times as long, or asked L1 in vain as often as a small job would, is going to stay. */
 #define LEADER_AGE_NS (100 * NS_PER_MS)
 enum { LEADER_CALLS = 32 };
 
@@ -88,8 +88,8 @@ bool leader_lower_bound(struct server_shm *server, uint32_t bound_ms)
         return false;
 }
 
-/* The leader is late, but its time is not over: see whether it is dead, so that nobody needs to wait for the rest. Reads /proc, so
- * sparingly: each process once in an eighth of the time that leadership lasts. */
+/* The leader is late, but its time is not over: see whether it is dead, so that nobody needs to wait for the rest.
+ * Reads /proc, so sparingly: each process once in an eighth of the time that leadership lasts. */
 static bool leader_seen_dead(const struct l1 *l1, uint64_t word, uint64_t lapse_ns, uint64_t now_ns)
 {
         uint64_t look_ns = mt_load_relaxed(&leader_look_ns);
@@ -127,8 +127,8 @@ bool leader_vacant(const struct l1 *l1, const struct server_shm *server, uint64_
         return !leader_forbidden(server, now_ns);
 }
 
-/* Time only moves forward: a store that comes late, from a process that was stopped, must not shorten another's. One far in
- * the future was not written by a leader. */
+/* Time only moves forward: a store that comes late, from a process that was stopped, must not shorten another's. One
+ * far in the future was not written by a leader. */
 static void leader_extend(struct server_shm *server, uint64_t until_ns)
 {
         uint64_t was_ns = mt_load_relaxed(&server->leader_until_ns);
@@ -157,8 +157,8 @@ bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server
         *leader = (struct leader){.l1 = l1, .server = server, .self = self, .own_bound_ms = own_bound_ms};
         leader->index = l1_server_index(l1, server);
         leader->incarnation = mt_load_acquire(&server->incarnation);
-        /* The time first, so that the new word is never seen with the old time. If the exchange fails another process has won,
-         * and has asked for as much. */
+        /* The time first, so that the new word is never seen with the old time. If the exchange fails another process
+         * has won, and has asked for as much. */
         leader_extend(server, precise_ns + leader_lapse_ns(leader_bound_ms(server, own_bound_ms)));
         if (!mt_cas_acq_rel(&server->leader, &word, self))
                 return false;
@@ -185,7 +185,7 @@ void leader_renew(struct leader *leader, uint64_t now_ns)
 
         if (!leader_holds(leader))
                 return;
-        /* Every ten seconds the smallest bound is forgotten; who still needs it says it again when it finds no lease. */
+        /* Every ten seconds the smallest bound is forgotten; who needs it says so again when it finds no lease. */
         if (now_ns - leader->bound_said_ns >= LEADER_BOUND_SAY_NS) {
                 leader->bound_said_ns = now_ns;
                 mt_store_relaxed(&server->bound_ms, leader->own_bound_ms);
@@ -222,8 +222,8 @@ void leader_clear_flags(struct leader *leader, uint32_t flags)
                 atomic_fetch_and_explicit(&leader->server->flags, ~flags, memory_order_acq_rel);
 }
 
-/* Stored before anything of the new server is: fresh_at_ns is moved later, with release, by the same thread, so that whoever believes
- * it sees the new incarnation too. */
+/* Stored before anything of the new server is: fresh_at_ns is moved later, with release, by the same thread, so that
+ * whoever believes it sees the new incarnation too. */
 static void leader_next_incarnation(struct leader *leader, uint64_t now_ns)
 {
         mt_store_relaxed(&leader->server->incarnation_ns, now_ns);

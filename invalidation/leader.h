@@ -1,11 +1,12 @@
 /* leader.h - one listener per host and server: who it is, for how long, and on what terms.
  *
- *   server->leader   0          -> ours      leader_take(): nobody, or one whose time is over, or a dead one; a new term begins
- *                    ours       -> ours      leader_renew(): the time goes on
- *                    ours       -> 0         leader_give_up(), leader_resign()
- *                    ours       -> another's its thread was stopped for too long: leader_holds() is false, it steps down
+ *   server->leader  0 -> ours          leader_take(): nobody led, or one whose time was over, or a dead one; a new term
+ *                   ours -> ours       leader_renew(): the time goes on
+ *                   ours -> 0          leader_give_up(), leader_resign()
+ *                   ours -> another's  our thread was stopped for too long: leader_holds() is false, it steps down
  *
- * A former leader that wakes up does no harm: keys that it clears were announced, and a time that it proves is absolute. */
+ * A former leader that wakes up does no harm: keys that it clears were announced, and a time that it proves is
+ * absolute. */
 #ifndef MT_INVALIDATION_LEADER_H
 #define MT_INVALIDATION_LEADER_H
 
@@ -47,8 +48,8 @@ void leader_resign(struct server_shm *server, uint64_t self);
 void leader_forbid(struct leader *leader, enum server_flag flag, uint64_t until_ns);
 void leader_clear_flags(struct leader *leader, uint32_t flags);
 
-/* The server behind the address says who it is. True when it is another than before, and connections of programs that are older
- * must not be served. run_id "": it does not say, and then it is another each time. */
+/* The server behind the address says who it is. True when it is another than before, and connections of programs that
+ * are older must not be served. run_id "": it does not say, and then it is another each time. */
 bool leader_identify(struct leader *leader, const char *run_id, uint64_t now_ns);
 /* The server that was there is gone: whatever connects from now on connects to another. */
 void leader_server_gone(struct leader *leader, uint64_t now_ns);

@@ -15,8 +15,9 @@ void link_init(struct link *link)
         link->out_begin = link->out_end = 0;
 }
 
-/* PINGs are small and wait for each other: no delay before they leave. When packets are lost, linear retransmission notices
- * the end of an outage in a fifth of a second instead of after ever longer pauses. Both are wishes: errors do not matter. */
+/* PINGs are small and wait for each other: no delay before they leave. When packets are lost, linear retransmission
+ * notices the end of an outage in a fifth of a second instead of after ever longer pauses. Both are wishes: errors do
+ * not matter. */
 static void link_tune(int fd, int family)
 {
         int on = 1;

@@ -1,6 +1,6 @@
 /* listener.c - the thread: start, loop, end.
- * It never allocates with malloc, never writes through stdio, and calls nothing of the host's. Its memory is one private mapping
- * that is made at the first start and kept; its descriptors are in a table of its own. */
+ * It never allocates with malloc, never writes through stdio, and calls nothing of the host's. Its memory is one
+ * private mapping that is made at the first start and kept; its descriptors are in a table of its own. */
 #include "listener.h"
 
 #include "notice.h"
@@ -77,8 +77,8 @@ static void listener_drop_all(uint64_t now_ns)
 
 /* --------------------------------------------------------------------------------------------------- the loop */
 
-/* CLOCK_BOOTTIME goes on while a suspended host's CLOCK_MONOTONIC stands still. The monotonic clock is read last, so that being
- * stopped between the two readings looks like too little, never like a suspension. */
+/* CLOCK_BOOTTIME goes on while a suspended host's CLOCK_MONOTONIC stands still. The monotonic clock is read last, so
+ * that being stopped between the two readings looks like too little, never like a suspension. */
 static bool listener_was_suspended(uint64_t *ahead_ns)
 {
         uint64_t boot_ns = clock_read_ns(CLOCK_BOOTTIME) + LISTENER_SUSPENDED();
@@ -155,7 +155,8 @@ static bool listener_must_end(void)
         return mt_load_acquire(&listener_stopping) || mt_load_acquire(&listener_never);
 }
 
-/* The last thing that the thread does. Under the lock, so that nobody hands it a server while it leaves. False: somebody has. */
+/* The last thing that the thread does. Under the lock, so that nobody hands it a server while it leaves. False:
+ * somebody has. */
 static bool listener_retire(void)
 {
         bool ends;

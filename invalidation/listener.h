@@ -9,7 +9,8 @@
 
 /* May a thread of ours run in this process? One line says why not, when that is for ever. */
 bool listener_allowed(void);
-/* Under the lock, after a place has become LED: start the thread or wake it. False: there is none, and will not be soon. */
+/* Under the lock, after a place has become LED: start the thread or wake it. False: there is none, and will not be
+ * soon. */
 bool listener_run(const struct invalidation_config *config, struct l1 *l1);
 void listener_stop(enum invalidation_stop how);
 /* Has the thread ended, to the last instruction? */

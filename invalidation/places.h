@@ -1,11 +1,12 @@
-/* places.h - the servers that this process leads or stays away from: where the program's threads and the listener's meet.
+/* places.h - the servers that this process leads or stays away from. Here its threads meet the listener's.
  *
  *   FREE -> LED   a program's thread, under the lock, when it has won leadership
  *   LED  -> FREE  the listener's thread, when leadership is over
  *   LED  -> OUT   the same, refused by the server: not a candidate before out_until_ns
  *   OUT  -> FREE  under the lock: the time is over, other credentials have come, or the place is needed
  *
- * All but the state and out_until_ns is written under the lock while the place is FREE or OUT, and does not change while it is LED. */
+ * All but the state and out_until_ns is written under the lock while the place is FREE or OUT, and does not change
+ * while it is LED. */
 #ifndef MT_INVALIDATION_PLACES_H
 #define MT_INVALIDATION_PLACES_H
 

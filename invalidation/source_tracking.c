@@ -1,5 +1,6 @@
 /* source_tracking.c - the handshake of the listener, one reply at a time.
- * Minimum rights: +client|tracking +client|id +subscribe +ping &__redis__:invalidate. INFO is asked for and may be refused. */
+ * Minimum rights: +client|tracking +client|id +subscribe +ping &__redis__:invalidate. INFO is asked for and may be
+ * refused. */
 #include "source_tracking.h"
 
 #include "codec.h"
@@ -81,7 +82,8 @@ enum source_result source_judge(struct source *source, struct mt_bytes error)
         return source_has_code(error, "ERR") ? SOURCE_IMPOSSIBLE : SOURCE_REFUSED;
 }
 
-/* An error about AUTH may quote its arguments (where the command was renamed), so no more of it than its first word is repeated. */
+/* An error about AUTH may quote its arguments (where the command was renamed), so no more of it than its first word is
+ * repeated. */
 static enum source_result source_reply_auth(struct source *source, const struct event *event)
 {
         const char     *space;

@@ -1,11 +1,12 @@
 /* source_tracking.h - how a connection becomes the server-assisted tracker of a whole host.
  *
  *   GREETED     -> KNOWN       [AUTH], CLIENT ID and INFO server are answered
- *   KNOWN       -> ASKED       source_subscribe(): CLIENT TRACKING ON REDIRECT <own id> BCAST, then SUBSCRIBE, which must not
- *                              come before it: a subscriber may not say CLIENT
+ *   KNOWN       -> ASKED       source_subscribe(): CLIENT TRACKING ON REDIRECT <own id> BCAST, then SUBSCRIBE; not the
+ *                              other way round, since a subscriber may not say CLIENT
  *   ASKED       -> LISTENING   the server has confirmed the subscription
  *
- * Between the two confirmations of the last step writes are announced to nobody: only from LISTENING on may entries be kept. */
+ * Between the two confirmations of the last step writes are announced to nobody: only from LISTENING on may entries be
+ * kept. */
 #ifndef MT_INVALIDATION_SOURCE_TRACKING_H
 #define MT_INVALIDATION_SOURCE_TRACKING_H
 

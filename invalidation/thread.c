@@ -1,7 +1,8 @@
 /* thread.c - the rules of a guest's thread.
- * Facts that the order of steps stands on: all signals are blocked before the thread exists, so that no handler of the program ever runs
- * in it (pthread_sigmask() leaves out the two signals by which libc itself makes setuid() reach all threads); the descriptor
- * table is left before any descriptor is opened; POSIX locks belong to the old table, so closing what was copied releases none. */
+ * Facts that the order of steps stands on: all signals are blocked before the thread exists, so that no handler of the
+ * program ever runs in it (pthread_sigmask() leaves out the two signals by which libc itself makes setuid() reach all
+ * threads); the descriptor table is left before any descriptor is opened; POSIX locks belong to the old table, so
+ * closing what was copied releases none. */
 #include "thread.h"
 
 #include "../l1/base/assert.h"
@@ -106,8 +107,8 @@ bool thread_start(void *(*body)(void *))
 
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        /* The program's thread-local variables are carved from the same stack: where they leave no room, the program's own
-         * default size does. */
+        /* The program's thread-local variables are carved from the same stack: where they leave no room, the program's
+         * own default size does. */
         started = thread_create(body, stack_size) || thread_create(body, 0);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         errno = saved;
@@ -146,8 +147,8 @@ static bool thread_close_listed(int directory, bool *failed)
         return any;
 }
 
-/* Kernels before 5.9, and filters that do not know close_range(). What /proc/thread-self shows is this thread's own table;
- * /proc/self would show, and make us close, the numbers of the program's. */
+/* Kernels before 5.9, and filters that do not know close_range(). What /proc/thread-self shows is this thread's own
+ * table; /proc/self would show, and make us close, the numbers of the program's. */
 static bool thread_leave_table_slowly(void)
 {
         bool failed = false;
@@ -203,8 +204,8 @@ int thread_open_wakeup(void)
         return signalfd(-1, &wakeup, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* A signalfd also takes what was sent to the process as a whole, if no other thread wants it: where the program has blocked
- * SIGURG everywhere, to fetch it by a signalfd of its own, it must get it still. */
+/* A signalfd also takes what was sent to the process as a whole, if no other thread wants it: where the program has
+ * blocked SIGURG everywhere, to fetch it by a signalfd of its own, it must get it still. */
 bool thread_take_wakeup(int fd)
 {
         struct signalfd_siginfo taken;

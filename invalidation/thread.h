@@ -11,16 +11,17 @@ bool thread_permitted(void);
 /* Detached, all signals blocked, on a small stack. errno kept. */
 bool thread_start(void *(*body)(void *));
 
-/* From inside: a name, no cancellation, and a descriptor table of its own with nothing of the program's in it: the program's closefrom()
- * does not close our sockets, our writes never reach a reused descriptor, and a pipe of the program's is not held open.
- * False: refused by the system; the thread must end. */
+/* From inside: a name, no cancellation, and a descriptor table of its own with nothing of the program's in it: the
+ * program's closefrom() does not close our sockets, our writes never reach a reused descriptor, and a pipe of the
+ * program's is not held open. False: refused by the system; the thread must end. */
 bool thread_settle(void);
 /* A descriptor that becomes readable when thread_wake() is called; -1 on failure. */
 int thread_open_wakeup(void);
 /* Take what made it readable. False: that was a signal of the program's, and was given back: look again later. */
 bool thread_take_wakeup(int fd);
 
-/* Wake a listener, perhaps in another process. A wrong target is harmless: the default action of SIGURG is to be ignored. */
+/* Wake a listener, perhaps in another process. A wrong target is harmless: the default action of SIGURG is to be
+ * ignored. */
 void thread_wake(int pid, int tid);
 bool thread_gone(int pid, int tid);
 

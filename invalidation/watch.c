@@ -160,7 +160,8 @@ static bool watch_holds(const void *watch)
         return leader_holds(&((const struct watch *)watch)->leader);
 }
 
-/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a word. */
+/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a
+ * word. */
 static void watch_unanswered(struct watch *watch)
 {
         if (watch->state == WATCH_GREETING && watch->unanswered < WATCH_STRANGE_MAX &&
@@ -169,8 +170,8 @@ static void watch_unanswered(struct watch *watch)
                           NULL);
 }
 
-/* A cluster node is left alone and asked again a minute later, rather than kept connected: its mode changes only by a restart, and
- * an idle connection to each node of a cluster would be all cost. */
+/* A cluster node is left alone and asked again a minute later, rather than kept connected: its mode changes only by a
+ * restart, and an idle connection to each node of a cluster would be all cost. */
 static bool watch_identified(struct watch *watch, uint64_t now_ns)
 {
         const struct source *source = &watch->source;
@@ -337,7 +338,7 @@ void watch_ready(struct watch *watch, short revents, char *buffer, size_t size)
 
 /* --------------------------------------------------------------------------------------------------- the turn */
 
-/* The time is taken before the PING is handed over: what it will prove is that all acknowledged before then is applied. */
+/* The time is taken before the PING is handed over: it will prove that all acknowledged before then is applied. */
 static void watch_ping(struct watch *watch)
 {
         const struct mt_bytes ping[] = {mt_bytes_of("PING")};

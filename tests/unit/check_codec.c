@@ -1,5 +1,5 @@
-/* check_codec.c - the push stream's parser: what each message means, any split of it, a naive parser beside it that wants all of
- * the bytes at once, and bytes that are no RESP. */
+/* check_codec.c - the push stream's parser: what each message means, any split of it, a naive parser beside it that
+ * wants all of the bytes at once, and bytes that are no RESP. */
 #include "invalidation/codec.h"
 
 #include <check.h>
@@ -181,7 +181,7 @@ START_TEST(test_codec_stops)
 }
 END_TEST
 
-/* The longest key that is kept, one more byte, and far more than the buffer; then the stream goes on as if nothing was. */
+/* The longest key that is kept, one more byte, and far more than the buffer; then the stream goes on as before. */
 START_TEST(test_codec_long_keys)
 {
         static const size_t length[] = {ITEM_KEY_MAX - 1, ITEM_KEY_MAX, ITEM_KEY_MAX + 1, 300000};

@@ -1,4 +1,4 @@
-/* check_fence.c - what PONGs prove, when PINGs leave, and that fresh_at_ns only moves forward, and only for a leader. */
+/* check_fence.c - what PONGs prove, when PINGs leave, and that fresh_at_ns moves forward only, for a leader only. */
 #include "invalidation/fence.h"
 
 #include "invalidation/invalidation.h"

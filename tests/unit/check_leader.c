@@ -1,5 +1,5 @@
-/* check_leader.c - the leadership word: who may take it, for how long it is held, and what a leader may say. Other processes are
- * real ones, in a segment of their own. */
+/* check_leader.c - the leadership word: who may take it, for how long it is held, and what a leader may say. Other
+ * processes are real ones, in a segment of their own. */
 #include "invalidation/leader.h"
 
 #include <check.h>

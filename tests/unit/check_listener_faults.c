@@ -1,5 +1,5 @@
-/* check_listener_faults.c - what can go wrong between a listener and its server, and between leaders. In each case L1 is believed no
- * longer than the bound, and again within the bound and a second after the fault is over. */
+/* check_listener_faults.c - what can go wrong between a listener and its server, and between leaders. In each case L1
+ * is believed no longer than the bound, and again within the bound and a second after the fault is over. */
 #include "redis_fixture.h"
 
 #include "invalidation/listener.h"
@@ -108,7 +108,8 @@ START_TEST(test_faults_server_stopped)
 }
 END_TEST
 
-/* Longer than a PING may stay unanswered: the connection is given up, and the one that waits in the backlog is answered. */
+/* Longer than a PING may stay unanswered: the connection is given up, and the one that waits in the backlog is
+ * answered. */
 START_TEST(test_faults_server_stopped_for_long)
 {
         UNTIL(fresh());
@@ -165,13 +166,14 @@ END_TEST
 
 START_TEST(test_faults_cluster)
 {
-        for (int i = 0; i < 300; i++) {
+        UNTIL(mt_load_relaxed(&server->flags) == SERVER_CLUSTER);
+        UNTIL(!led() && listener_thread() == 0);
+        for (int i = 0; i < 100; i++) {
                 attend();
                 usleep(1000);
         }
         ck_assert(stale());
         ck_assert(!led());
-        ck_assert_uint_eq(mt_load_relaxed(&server->flags), SERVER_CLUSTER);
         ck_assert_int_eq(listener_thread(), 0);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* redis_fixture.h - a real redis-server in a folder of its own, a segment beside it, and a program's thread that attends.
- * The server dies with the test that started it. */
+/* redis_fixture.h - a real redis-server in a folder of its own, a segment beside it, and a program's thread that
+ * attends. The server dies with the test that started it. */
 #ifndef MT_TESTS_REDIS_FIXTURE_H
 #define MT_TESTS_REDIS_FIXTURE_H
 
@@ -267,6 +267,14 @@ static void fill(const char *key)
 }
 
 /* ------------------------------------------------------------------------------------------ what can be seen of it */
+
+/* Memcheck runs one thread at a time, with descriptors and signals of its own in each. */
+static bool under_valgrind(void)
+{
+        const char *preload = getenv("LD_PRELOAD");
+
+        return preload && strstr(preload, "vgpreload");
+}
 
 /* The listener's thread of this process: its id, or 0. */
 static int listener_thread(void)
