@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -36,23 +37,36 @@ enum segment_finding { SEGMENT_GOOD, SEGMENT_ABSENT, SEGMENT_BAD, SEGMENT_REFUSE
 
 /* ---------------------------------------------------------------------------------------------------- the name */
 
-static uint64_t segment_namespace(const char *name)
-{
-        struct stat st;
-        char        path[64];
+enum { SEGMENT_NAMESPACES = 3 };
 
-        snprintf(path, sizeof path, "/proc/self/ns/%s", name);
-        return stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
+/* The numbers of our namespaces; 0 where /proc cannot be read. Read off the links, in one walk to their directory: stat()
+ * follows them and makes an inode for each, which a process of a few milliseconds feels (45 us against 27). */
+static void segment_namespaces(uint64_t number[SEGMENT_NAMESPACES])
+{
+        static const char *const names[SEGMENT_NAMESPACES] = {"pid", "net", "time"};
+        int                      directory = open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        for (unsigned i = 0; i < SEGMENT_NAMESPACES; i++) {
+                char        text[64]; /* pid:[4026531836] */
+                ssize_t     length = directory < 0 ? -1 : readlinkat(directory, names[i], text, sizeof text - 1);
+                const char *open_bracket;
+
+                text[length > 0 ? length : 0] = '\0';
+                open_bracket = strchr(text, '[');
+                number[i] = open_bracket != NULL ? strtoull(open_bracket + 1, NULL, 10) : 0;
+        }
+        if (directory >= 0)
+                close(directory);
 }
 
 static bool segment_name(struct l1 *l1, const struct l1_config *config)
 {
         const char *directory = config->directory != NULL ? config->directory : SEGMENT_DIRECTORY;
         const char *name = config->name != NULL ? config->name : "default";
-        uint64_t    facts[] = {geteuid(), SEGMENT_ABI, segment_namespace("pid"), segment_namespace("net"),
-                               segment_namespace("time")};
+        uint64_t    facts[2 + SEGMENT_NAMESPACES] = {geteuid(), SEGMENT_ABI};
         int         length;
 
+        segment_namespaces(&facts[2]);
         if (name[0] == '\0' || strchr(name, '/') != NULL) {
                 log_line(LOG_WARN, "segment name '%s' is empty or has a slash; going on without L1", name);
                 return false;
