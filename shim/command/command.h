@@ -95,8 +95,9 @@ bool command_get_argv(int argc, const char **argv, const size_t *argvlen, struct
 /* The row of a verb, or of its sub-command where there is one; NULL when not in the table. Case does not count. A
  * sub-command that is not in the table has the row of its container. */
 struct command_row {
-        /* upper case, sub-command after '|' */
-        const char *name;
+        /* upper case, sub-command after '|'; in the row itself: pointers would be relocated, three pages of them, in
+         * every program that is preloaded */
+        char name[32];
         enum command_class class;
         /* see the key finders in command.c; COMMAND_KEYS_RANGE: as COMMAND says */
         int16_t first, last, step;
