@@ -4,6 +4,7 @@
 #include "credentials.h"
 
 #include "../l1/base/forklock.h"
+#include "address.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +14,9 @@
 enum { CREDENTIALS_RECORDS = 64 };
 
 struct credentials_record {
-        _Atomic bool           valid;
-        struct credentials_key key;
-        struct credentials     what;
+        _Atomic bool                 valid;
+        struct invalidation_endpoint whose;
+        struct credentials           what;
 };
 
 static struct forklock            credentials_lock;
@@ -35,11 +36,6 @@ static bool credentials_map(void)
         madvise(memory, size, MADV_DONTDUMP);
         credentials_table = memory;
         return true;
-}
-
-static bool credentials_same_key(const struct credentials_key *a, const struct credentials_key *b)
-{
-        return a->server == b->server && a->family == b->family && memcmp(a->id, b->id, sizeof a->id) == 0;
 }
 
 static bool credentials_set(struct credentials *to, struct mt_bytes user, struct mt_bytes password)
@@ -63,14 +59,14 @@ static bool credentials_equal(const struct credentials *kept, struct mt_bytes us
 }
 
 /* The record of this server, else a free one, else the one whose turn it is. */
-static struct credentials_record *credentials_place(const struct credentials_key *key)
+static struct credentials_record *credentials_place(const struct invalidation_endpoint *whose)
 {
         struct credentials_record *unused = NULL;
 
         for (unsigned i = 0; i < CREDENTIALS_RECORDS; i++) {
                 struct credentials_record *record = &credentials_table[i];
 
-                if (record->valid && credentials_same_key(&record->key, key))
+                if (record->valid && address_equal(&record->whose, whose))
                         return record;
                 if (!record->valid && !unused)
                         unused = record;
@@ -78,20 +74,20 @@ static struct credentials_record *credentials_place(const struct credentials_key
         return unused ? unused : &credentials_table[credentials_next++ % CREDENTIALS_RECORDS];
 }
 
-bool credentials_keep(const struct credentials_key *key, struct mt_bytes user, struct mt_bytes password)
+bool credentials_keep(const struct invalidation_endpoint *whose, struct mt_bytes user, struct mt_bytes password)
 {
         bool changed = false;
 
         forklock_acquire(&credentials_lock);
         if (credentials_map()) {
-                struct credentials_record *record = credentials_place(key);
+                struct credentials_record *record = credentials_place(whose);
 
-                if (!record->valid || !credentials_same_key(&record->key, key) ||
+                if (!record->valid || !address_equal(&record->whose, whose) ||
                     !credentials_equal(&record->what, user, password)) {
                         /* In this order for the eyes of a child that another thread forks meanwhile. */
                         atomic_store(&record->valid, false);
                         explicit_bzero(&record->what, sizeof record->what);
-                        record->key = *key;
+                        record->whose = *whose;
                         changed = credentials_set(&record->what, user, password);
                         atomic_store(&record->valid, changed);
                 }
@@ -100,7 +96,7 @@ bool credentials_keep(const struct credentials_key *key, struct mt_bytes user, s
         return changed;
 }
 
-enum credentials_result credentials_kept(const struct credentials_key *key, struct credentials *found)
+enum credentials_result credentials_kept(const struct invalidation_endpoint *whose, struct credentials *found)
 {
         enum credentials_result result = CREDENTIALS_NONE;
 
@@ -108,7 +104,7 @@ enum credentials_result credentials_kept(const struct credentials_key *key, stru
         for (unsigned i = 0; credentials_table && i < CREDENTIALS_RECORDS; i++) {
                 const struct credentials_record *record = &credentials_table[i];
 
-                if (!record->valid || !credentials_same_key(&record->key, key))
+                if (!record->valid || !address_equal(&record->whose, whose))
                         continue;
                 *found = record->what;
                 result = CREDENTIALS_FOUND;

@@ -14,19 +14,13 @@ struct credentials {
         char     bytes[CREDENTIALS_MAX]; /* user, then password */
 };
 
-/* Whose they are: the place in the segment, and the identity that it had (another server may get the place later). */
-struct credentials_key {
-        const struct server_shm *server;
-        uint32_t                 family;
-        uint64_t                 id[3];
-};
-
 enum credentials_result { CREDENTIALS_NONE, CREDENTIALS_FOUND, CREDENTIALS_UNREADABLE };
 
-/* Programs' threads. True when they are other than those that were kept. */
-bool credentials_keep(const struct credentials_key *key, struct mt_bytes user, struct mt_bytes password);
+/* Programs' threads. They belong to the address, not to a place in the segment, which may be another server's one
+ * day. True when they are other than those that were kept. */
+bool credentials_keep(const struct invalidation_endpoint *whose, struct mt_bytes user, struct mt_bytes password);
 /* The listener's thread. Whoever finds some wipes them after use. */
-enum credentials_result credentials_kept(const struct credentials_key *key, struct credentials *found);
+enum credentials_result credentials_kept(const struct invalidation_endpoint *whose, struct credentials *found);
 enum credentials_result credentials_configured(const struct invalidation_config *config, struct credentials *found);
 
 static inline struct mt_bytes credentials_user(const struct credentials *c)

@@ -2,6 +2,7 @@
  * invalidation_fresh() in the header. Owns: the configuration, and the decision to become a candidate. */
 #include "invalidation.h"
 
+#include "address.h"
 #include "credentials.h"
 #include "leader.h"
 #include "listener.h"
@@ -64,6 +65,15 @@ static struct place *invalidation_place(const struct server_shm *server, uint64_
         return place;
 }
 
+/* The caller may have kept the pointer while the place was given to another server. */
+static bool invalidation_leads_to(const struct invalidation_endpoint *endpoint, struct leader *leader)
+{
+        if (address_is(endpoint, leader->family, leader->id))
+                return true;
+        leader_give_up(leader);
+        return false;
+}
+
 /* Nobody leads, as far as can be seen: try to. */
 static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *server,
                                          const struct invalidation_endpoint *endpoint, uint64_t now_ns, uint64_t word)
@@ -74,7 +84,8 @@ static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *serve
         if (!places_enter())
                 return;
         place = invalidation_place(server, now_ns);
-        if (place && listener_allowed() && leader_take(&leader, l1, server, invalidation_bound_ms, word)) {
+        if (place && listener_allowed() && leader_take(&leader, l1, server, invalidation_bound_ms, word) &&
+            invalidation_leads_to(endpoint, &leader)) {
                 mt_store_relaxed(&place->state, PLACE_FREE);
                 place->server = server;
                 place->leader = leader;
@@ -114,18 +125,16 @@ void invalidation_hurry(struct l1 *l1, struct server_shm *server)
         errno = saved;
 }
 
-void invalidation_credentials(struct l1 *l1, struct server_shm *server, struct mt_bytes user, struct mt_bytes password)
+void invalidation_credentials(struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                              struct mt_bytes user, struct mt_bytes password)
 {
-        struct credentials_key key = {.server = server, .family = server->family};
-        struct place          *place;
-        int                    saved = errno;
+        struct place *place;
+        int           saved = errno;
 
-        (void)l1;
         if (invalidation_config.mode != INVALIDATION_TRACKING)
                 return;
-        memcpy(key.id, server->id, sizeof key.id);
         /* Others than those that the server has refused: no reason to stay away any longer. */
-        if (credentials_keep(&key, user, password) && places_enter()) {
+        if (credentials_keep(endpoint, user, password) && places_enter()) {
                 place = places_of(server);
                 if (place && mt_load_acquire(&place->state) == PLACE_OUT)
                         mt_store_relaxed(&place->state, PLACE_FREE);

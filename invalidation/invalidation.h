@@ -60,7 +60,8 @@ void invalidation_hurry(struct l1 *l1, struct server_shm *server);
 /* What the program itself sent to this server, and the server accepted: kept in private memory, wiped when replaced;
  * used by a listener of this process when no user or password file is configured. user.ptr NULL: the
  * one-argument AUTH. */
-void invalidation_credentials(struct l1 *l1, struct server_shm *server, struct mt_bytes user, struct mt_bytes password);
+void invalidation_credentials(struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                              struct mt_bytes user, struct mt_bytes password);
 
 enum invalidation_stop {
         INVALIDATION_PAUSE,  /* leadership given up, the thread ends; a later attend may start another */

@@ -163,6 +163,15 @@ bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server
         if (!mt_cas_acq_rel(&server->leader, &word, self))
                 return false;
         leader->term = mt_fetch_add_acq_rel(&server->leader_term, 1) + 1;
+        /* The incarnation was loaded before the state, and that before the identity: if the place is being given to
+         * another server, either the state says so, or the identity is the other's already, or leader_holds() is false
+         * from here on. */
+        if (mt_load_acquire(&server->state) != SERVER_READY) {
+                leader_give_up(leader);
+                return false;
+        }
+        mt_copy_from_shared(&leader->family, &server->family, sizeof leader->family);
+        mt_copy_from_shared(leader->id, server->id, sizeof leader->id);
         leader->bound_said_ns = precise_ns;
         mt_store_relaxed(&server->used_ns, precise_ns);
         leader_begin_minute(leader, precise_ns);

@@ -19,6 +19,8 @@ struct leader {
         uint32_t           term;
         uint32_t incarnation; /* that of the server's place while we lead: another one means it was given away */
         uint32_t own_bound_ms;
+        uint32_t family; /* and id: whose the place was when leadership was taken */
+        uint64_t id[3];
         uint64_t self; /* owner word */
         uint64_t bound_said_ns;
         uint64_t minute_ns, minute_keys, minute_hits; /* when the present minute began, and the counts then */

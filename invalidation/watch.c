@@ -3,12 +3,11 @@
  * moment (l1_abandon); then leadership is seen to be lost, and the watch ends. */
 #include "watch.h"
 
+#include "address.h"
 #include "notice.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stddef.h>
-#include <sys/stat.h>
 
 #define WATCH_PAUSE_MIN_NS (10 * NS_PER_MS)
 #define WATCH_PAUSE_MAX_NS (250 * NS_PER_MS) /* a server that is back is heard again within the bound and a second */
@@ -20,17 +19,13 @@ enum { WATCH_STRANGE_MAX = 8, WATCH_READS = 16, WATCH_SILENCE = 4 };
 void watch_begin(struct watch *watch, const struct invalidation_config *config, const struct leader *leader,
                  const struct invalidation_endpoint *endpoint, uint64_t now_ns)
 {
-        const struct server_shm *server = leader->server;
-
         *watch = (struct watch){.state = WATCH_AWAY,
                                 .away_ns = now_ns,
                                 .retry_ns = now_ns,
                                 .since_ns = now_ns,
                                 .config = config,
                                 .leader = *leader,
-                                .endpoint = *endpoint,
-                                .key = {.server = server, .family = server->family}};
-        memcpy(watch->key.id, server->id, sizeof watch->key.id);
+                                .endpoint = *endpoint};
         link_init(&watch->link);
         codec_init(&watch->codec);
 }
@@ -80,20 +75,6 @@ static void watch_lose(struct watch *watch, uint64_t now_ns)
 
 /* ---------------------------------------------------------------------------------------------------- connecting */
 
-/* A unix socket's server is its device and inode. ENOENT: it has gone, and may come back. ESTALE: another is there. */
-static int watch_check_path(const struct watch *watch)
-{
-        const struct sockaddr_un *path = (const void *)&watch->endpoint.address;
-        struct stat               st;
-
-        if (path->sun_family != AF_UNIX || watch->endpoint.length <= offsetof(struct sockaddr_un, sun_path) ||
-            path->sun_path[0] == '\0')
-                return 0;
-        if (stat(path->sun_path, &st) != 0)
-                return errno;
-        return st.st_dev == watch->key.id[0] && st.st_ino == watch->key.id[1] ? 0 : ESTALE;
-}
-
 static void watch_greet(struct watch *watch, uint64_t now_ns)
 {
         struct credentials      credentials;
@@ -108,7 +89,7 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
                 return;
         }
         if (found == CREDENTIALS_NONE)
-                found = credentials_kept(&watch->key, &credentials);
+                found = credentials_kept(&watch->endpoint, &credentials);
         fits = source_begin(&watch->source, &watch->link, found == CREDENTIALS_FOUND ? &credentials : NULL);
         explicit_bzero(&credentials, sizeof credentials);
         if (!fits || link_flush(&watch->link) == LINK_FAILED)
@@ -125,7 +106,7 @@ static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
 /* The path may have been given to another server between the look and the connection: look again. */
 static void watch_connected(struct watch *watch, uint64_t now_ns)
 {
-        int error = watch_check_path(watch);
+        int error = address_look(&watch->endpoint, watch->leader.id);
 
         if (error == 0)
                 watch_greet(watch, now_ns);
@@ -135,7 +116,7 @@ static void watch_connected(struct watch *watch, uint64_t now_ns)
 
 static void watch_connect(struct watch *watch, uint64_t now_ns)
 {
-        int error = watch_check_path(watch);
+        int error = address_look(&watch->endpoint, watch->leader.id);
 
         if (error ==
             ESTALE) { /* programs that connect there get another place in the segment, and that another watch */
@@ -182,7 +163,7 @@ static bool watch_identified(struct watch *watch, uint64_t now_ns)
                 return false;
         }
         /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
-        if (source->informed || watch->key.family != AF_UNIX)
+        if (source->informed || watch->leader.family != AF_UNIX)
                 leader_identify(&watch->leader, source->run_id, now_ns);
         if (source_subscribe(&watch->source, &watch->link) && link_flush(&watch->link) != LINK_FAILED)
                 return true;

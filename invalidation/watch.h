@@ -37,7 +37,6 @@ struct watch {
         uint64_t         retry_ns, pause_ns; /* AWAY: until when, and how long */
         const struct invalidation_config *config;
         struct leader                     leader;
-        struct credentials_key            key;
         struct invalidation_endpoint      endpoint;
         struct source                     source;
         struct fence                      fence;

@@ -249,7 +249,8 @@ static void session_authenticated(struct connection *c, uint32_t secret)
         c->no_fill = false;
         c->doubt |= DOUBT_UNBOUND;
         if (connection_server(c))
-                invalidation_credentials(c->l1, c->server, s->has_user ? mt_bytes(s->user, s->user_len) : mt_bytes(NULL, 0),
+                invalidation_credentials(c->server, &c->endpoint.address,
+                                         s->has_user ? mt_bytes(s->user, s->user_len) : mt_bytes(NULL, 0),
                                          mt_bytes(s->password, s->password_len));
 }
 

@@ -238,7 +238,7 @@ START_TEST(test_listener_errno)
                 ck_assert_int_eq(errno, 4711);
                 invalidation_hurry(l1, server);
                 ck_assert_int_eq(errno, 4711);
-                invalidation_credentials(l1, server, mt_bytes(NULL, 0), mt_bytes_of("x"));
+                invalidation_credentials(server, &endpoint, mt_bytes(NULL, 0), mt_bytes_of("x"));
                 ck_assert_int_eq(errno, 4711);
                 usleep(1000);
         }
@@ -488,6 +488,76 @@ START_TEST(test_listener_no_table)
 }
 END_TEST
 
+/* One thread for all servers that the process leads. */
+START_TEST(test_listener_two_servers)
+{
+        struct invalidation_endpoint first_endpoint = endpoint;
+        struct server_shm           *first = server;
+        pid_t                        first_pid = redis_pid;
+        char                         first_path[sizeof socket_path];
+
+        UNTIL(fresh());
+        strcpy(first_path, socket_path);
+        snprintf(socket_path, sizeof socket_path, "%s/second", folder);
+        fixture_start_redis(NULL);
+        fixture_aim();
+        ck_assert_ptr_ne(server, first);
+        int thread = listener_thread();
+
+        UNTIL(fresh() && led_by_us());
+        ck_assert_int_eq(listener_thread(), thread);
+        fill("a");
+        fixture_say("SET a 1");
+        UNTIL(!present("a"));
+        /* The end of one is nothing to the other. */
+        fill("b");
+        kill(first_pid, SIGKILL);
+        waitpid(first_pid, NULL, 0);
+        uint64_t now_ns = clock_precise_ns();
+
+        UNTIL(mt_load_relaxed(&server->fresh_at_ns) > now_ns);
+        ck_assert(present("b"));
+        server = first;
+        endpoint = first_endpoint;
+        UNTIL(stale());
+}
+END_TEST
+
+/* setuid() reaches every thread by a signal that libc keeps to itself: one that blocked it would hang the program. */
+START_TEST(test_listener_setuid)
+{
+        if (geteuid() != 0 || under_valgrind())
+                return;
+        UNTIL(fresh());
+        ck_assert_int_eq(setresuid(65534, 65534, 0), 0);
+        ck_assert_uint_eq(status_word(listener_thread(), "Uid:") & 0xffff, 0x5534); /* 65534 read as hexadecimal */
+        ck_assert_int_eq(setresuid(0, 0, 0), 0);
+        uint64_t now_ns = clock_precise_ns();
+
+        UNTIL(mt_load_relaxed(&server->fresh_at_ns) > now_ns);
+}
+END_TEST
+
+/* A program whose main thread ends before the others still ends, if the listener was told. */
+START_TEST(test_listener_main_thread_exits)
+{
+        int   status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                l1_after_fork(l1);
+                invalidation_after_fork();
+                UNTIL(fresh());
+                invalidation_stop(INVALIDATION_FOREVER, 0);
+                pthread_exit(NULL);
+        }
+        for (int i = 0; i < 5000 && waitpid(pid, &status, WNOHANG) == 0; i++)
+                usleep(1000);
+        ck_assert_int_eq(kill(pid, 0), -1);
+        ck_assert(WIFEXITED(status));
+}
+END_TEST
+
 static void *attend_for_a_while(void *unused)
 {
         for (int i = 0; i < 3000; i++) {
@@ -495,7 +565,8 @@ static void *attend_for_a_while(void *unused)
                 if (i % 50 == 0)
                         invalidation_hurry(l1, server);
                 if (i % 70 == 0)
-                        invalidation_credentials(l1, server, mt_bytes_of("default"), mt_bytes_of(i % 140 ? "a" : "b"));
+                        invalidation_credentials(server, &endpoint, mt_bytes_of("default"),
+                                                 mt_bytes_of(i % 140 ? "a" : "b"));
         }
         return unused;
 }
@@ -549,6 +620,9 @@ int main(void)
         tcase_add_test(tc, test_listener_no_close_range);
         tcase_add_test(tc, test_listener_no_table);
         tcase_add_test(tc, test_listener_many_threads);
+        tcase_add_test(tc, test_listener_two_servers);
+        tcase_add_test(tc, test_listener_setuid);
+        tcase_add_test(tc, test_listener_main_thread_exits);
         suite_add_tcase(suite, tc);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);

@@ -151,6 +151,7 @@ static void fixture_aim(void)
                 endpoint.length = sizeof *in;
                 id.family = AF_INET;
                 id.id[0] = (uint64_t)redis_port;
+                id.id[1] = in->sin_addr.s_addr;
                 snprintf(id.address, sizeof id.address, "127.0.0.1:%d", redis_port);
         } else {
                 struct sockaddr_un *un = (void *)&endpoint.address;
