@@ -15,7 +15,6 @@
 
 enum listener_phase { LISTENER_IDLE, LISTENER_RUNNING };
 enum { LISTENER_BUFFER = 64 * 1024, LISTENER_SUSPENDED_MS = 100, LISTENER_GIVEN_BACK_MS = 20 };
-#define LISTENER_OUT_NS   (60 * NS_PER_S)
 #define LISTENER_AGAIN_NS (60 * NS_PER_S)
 
 struct listener_memory {
@@ -63,7 +62,7 @@ static void listener_drop(unsigned i, enum watch_end end, uint64_t now_ns)
 
         watch_finish(&listener_memory->watch[i]);
         listener_memory->taken[i] = false;
-        mt_store_relaxed(&place->out_until_ns, now_ns + LISTENER_OUT_NS);
+        mt_store_relaxed(&place->out_until_ns, now_ns + listener_memory->watch[i].out_ns);
         mt_store_release(&place->state, end == WATCH_OUT ? PLACE_OUT : PLACE_FREE); /* [P3]: the rest is not ours now */
 }
 

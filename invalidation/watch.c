@@ -12,7 +12,10 @@
 #define WATCH_PAUSE_MIN_NS (10 * NS_PER_MS)
 #define WATCH_PAUSE_MAX_NS (250 * NS_PER_MS) /* a server that is back is heard again within the bound and a second */
 #define WATCH_AWAY_MAX_NS  (60 * NS_PER_S)   /* then whoever asks next tries again; nobody, if nobody asks */
-#define WATCH_RETRY_NS     (60 * NS_PER_S)   /* a cluster node, a server without tracking */
+#define WATCH_BLIND_MAX_NS NS_PER_S          /* of a process that perhaps cannot get there at all */
+#define WATCH_BLIND_OUT_NS (NS_PER_S / 2)
+#define WATCH_OUT_NS       (60 * NS_PER_S)
+#define WATCH_RETRY_NS     (60 * NS_PER_S) /* a cluster node, a server without tracking */
 #define WATCH_COSTLY_NS    (600 * NS_PER_S)
 enum { WATCH_STRANGE_MAX = 8, WATCH_READS = 16, WATCH_SILENCE = 4 };
 
@@ -52,6 +55,12 @@ static uint64_t watch_silence_ns(const struct watch *watch)
         return (bound_ns > NS_PER_S ? bound_ns : NS_PER_S) * WATCH_SILENCE;
 }
 
+static void watch_leave(struct watch *watch, uint64_t out_ns)
+{
+        watch->end = WATCH_OUT;
+        watch->out_ns = out_ns;
+}
+
 static void watch_enter(struct watch *watch, enum watch_state state, uint64_t now_ns)
 {
         watch->state = state;
@@ -85,7 +94,7 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
         if (found == CREDENTIALS_UNREADABLE) {
                 watch_say(watch, ": MTSHIM_PASSWORD_FILE cannot be read: not listening, nothing is served from L1",
                           NULL);
-                watch->end = WATCH_OUT;
+                watch_leave(watch, WATCH_OUT_NS);
                 return;
         }
         if (found == CREDENTIALS_NONE)
@@ -98,6 +107,7 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
 
 static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
 {
+        watch->error = error;
         if (error == ECONNREFUSED || error == ENOENT)
                 leader_server_gone(&watch->leader, now_ns);
         watch_lose(watch, now_ns);
@@ -120,7 +130,7 @@ static void watch_connect(struct watch *watch, uint64_t now_ns)
 
         if (error ==
             ESTALE) { /* programs that connect there get another place in the segment, and that another watch */
-                watch->end = WATCH_OUT;
+                watch_leave(watch, WATCH_OUT_NS);
                 return;
         }
         if (error != 0) {
@@ -183,6 +193,7 @@ static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
                 mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
         watch->listened = true;
         watch->away_ns = 0;
+        watch->error = 0;
         watch->unanswered = 0;
         fence_reset(&watch->fence);
         watch_enter(watch, WATCH_LISTENING, now_ns);
@@ -205,7 +216,7 @@ static bool watch_judged(struct watch *watch, enum source_result result, uint64_
                         leader_forbid(&watch->leader, SERVER_NO_TRACKING, now_ns + WATCH_RETRY_NS);
                 watch_say(watch, " refuses the listener, nothing is served from L1: ", watch->source.reason);
         }
-        watch->end = WATCH_OUT;
+        watch_leave(watch, WATCH_OUT_NS);
         return false;
 }
 
@@ -352,10 +363,25 @@ static uint64_t watch_turn_listening(struct watch *watch, uint64_t now_ns)
         return due_ns != UINT64_MAX ? due_ns : watch->fence.sent_ns + watch_silence_ns(watch);
 }
 
+/* A process that has changed its root, or has no right to the path, must not keep away those who could listen. */
+static bool watch_blind(const struct watch *watch)
+{
+        switch (watch->error) {
+        case ENOENT:
+        case ENOTDIR:
+        case EACCES:
+        case EPERM:
+        case ELOOP: return true;
+        default: return !watch->listened;
+        }
+}
+
 static uint64_t watch_turn_away(struct watch *watch, uint64_t now_ns)
 {
         if (now_ns - watch->away_ns > WATCH_AWAY_MAX_NS)
                 watch->end = WATCH_DONE;
+        else if (now_ns - watch->away_ns > WATCH_BLIND_MAX_NS && watch_blind(watch))
+                watch_leave(watch, WATCH_BLIND_OUT_NS);
         else if (now_ns >= watch->retry_ns)
                 watch_connect(watch, now_ns);
         return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + watch_silence_ns(watch);

@@ -22,12 +22,14 @@ enum watch_state { WATCH_AWAY, WATCH_CONNECTING, WATCH_GREETING, WATCH_LISTENING
 enum watch_end {
         WATCH_GOES_ON,
         WATCH_DONE, /* leadership is over; this process may be a candidate again at once */
-        WATCH_OUT,  /* the same, and this process stays out for a while */
+        WATCH_OUT,  /* the same, and this process stays out for out_ns */
 };
 
 struct watch {
         enum watch_state state;
-        enum watch_end   end;                /* decided while events were handled */
+        enum watch_end   end; /* decided while events were handled */
+        uint64_t         out_ns;
+        int              error;              /* errno of the last attempt to connect that failed */
         bool             listened;           /* this watch has been LISTENING before */
         bool             stopped;            /* the parser was told to stop, for a reason that is known */
         uint8_t          strange;            /* connections in a row that made no sense and never got to listen */

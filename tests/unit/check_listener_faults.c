@@ -475,6 +475,29 @@ START_TEST(test_faults_leader_leaves)
 }
 END_TEST
 
+/* One that cannot get there, its root being another, does not keep away those who can. */
+START_TEST(test_faults_leader_blind)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                l1_after_fork(l1);
+                invalidation_after_fork();
+                strcpy(((struct sockaddr_un *)&endpoint.address)->sun_path, "/nonexistent/socket");
+                for (;;) {
+                        attend();
+                        usleep(500);
+                }
+        }
+        while (!led())
+                usleep(500);
+        ck_assert_uint_le(UNTIL(fresh() && led_by_us()), 3 * NS_PER_S);
+        check_serves(NULL);
+        fixture_end(pid);
+}
+END_TEST
+
 /* The uid has changed: the segment is let go, and becomes zeros under the listener's eyes. */
 START_TEST(test_faults_abandoned)
 {
@@ -647,6 +670,7 @@ int main(void)
         tcase_add_test(tc, test_faults_leader_killed);
         tcase_add_test(tc, test_faults_leader_stopped);
         tcase_add_test(tc, test_faults_leader_leaves);
+        tcase_add_test(tc, test_faults_leader_blind);
         tcase_add_test(tc, test_faults_abandoned);
         tcase_add_test(tc, test_faults_costly);
         tc = group(suite, "tcp", setup_tcp);
