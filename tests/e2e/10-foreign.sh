@@ -72,3 +72,6 @@ cli SET k new >/dev/null
 cli RPUSH go 1 2 >/dev/null
 wait $first && wait $second || { show "$T"/first.out "$T"/second.out; fail "two processes"; }
 ok "two processes that share a segment"
+
+same race 1500 </dev/null || fail "reads that race writes"
+ok "reads that race writes: $(cat "$T/shim.out")"

@@ -4,7 +4,7 @@
 redis_start
 stepper_start
 
-for fault in none closefrom daemon fork fork-both raw-fork spawn exec signalfd pthread_exit; do
+for fault in none closefrom daemon fork fork-both raw-fork raw-fork-both spawn exec signalfd pthread_exit; do
         # A child may outlive the process that was started: its output ends when the last of them does.
         { MT_BOUND_MS=50 bare faultloop "$H" $fault; echo $?; } 2>"$T/bare.err" | cat >"$T/bare.out"
         { shim faultloop "$H" $fault; echo $?; } 2>"$T/shim.err" | cat >"$T/shim.out"

@@ -4,7 +4,8 @@
  *   faultloop HISTORY FAULT             read, bring the fault about in this process, read on; L1 must serve again (when
  *                                       shimmed) within the bound and a second, unless the fault ends that for good
  *   faultloop HISTORY watch             read until stopped; the fault comes from outside
- *   faultloop HISTORY await SECONDS [PID]   wait until a reader (that one) is served by L1
+ *   faultloop HISTORY await SECONDS [PID]   wait until a reader (that one) is served by L1, the bound after now or later:
+ *                                       what a lease of before the fault allows does not count
  *   faultloop HISTORY report | stop     how it went; stop all that use this history
  *
  * MT_AUTH: words that follow AUTH on each connection of the program. */
@@ -144,11 +145,14 @@ static bool fault_daemon(void)
         return true;
 }
 
-/* The process that led dies by SIGKILL; its child goes on with the connection that it inherited. */
-static bool fault_fork(void)
+static pid_t raw_fork(void)
 {
-        pid_t maker = getpid(), child = fork();
+        return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
 
+/* The process that led dies by SIGKILL; its child goes on with the connection that it inherited. */
+static bool orphan(pid_t maker, pid_t child)
+{
         if (child == 0) {
                 while (getppid() == maker)
                         sleep_ms(1);
@@ -157,6 +161,20 @@ static bool fault_fork(void)
         read_for(50 * NS_PER_MS);
         kill(maker, SIGKILL);
         return false;
+}
+
+static bool fault_fork(void)
+{
+        pid_t maker = getpid();
+
+        return orphan(maker, fork());
+}
+
+static bool fault_raw_fork(void)
+{
+        pid_t maker = getpid();
+
+        return orphan(maker, raw_fork());
 }
 
 /* Both go on; the child with a connection of its own. */
@@ -169,10 +187,8 @@ static bool both(pid_t child)
         if (child == 0) {
                 c = must_connect();
                 judge = (struct judge){ 0 };
-                if (!read_until_served(bound_ns() + NS_PER_S))
-                        _exit(1);
                 read_for(bound_ns());
-                _exit(0);
+                _exit(read_until_served(NS_PER_S) ? 0 : 1);
         }
         while (waitpid(child, &status, WNOHANG) == 0)
                 read_for(5 * NS_PER_MS);
@@ -187,9 +203,9 @@ static bool fault_fork_both(void)
         return both(fork());
 }
 
-static bool fault_raw_fork(void)
+static bool fault_raw_fork_both(void)
 {
-        return both((pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
+        return both(raw_fork());
 }
 
 static bool fault_spawn(void)
@@ -337,6 +353,7 @@ static const struct {
         { "fork", fault_fork },
         { "fork-both", fault_fork_both },
         { "raw-fork", fault_raw_fork },
+        { "raw-fork-both", fault_raw_fork_both },
         { "spawn", fault_spawn },
         { "exec", fault_exec },
         { "exec-away", fault_exec_away },
@@ -360,9 +377,12 @@ static int bring_about(const char *name)
                 if (!read_until_served(5 * NS_PER_S))
                         die("%s: L1 never served", name);
                 read_for(50 * NS_PER_MS);
-                if (faults[i].bring_about() && !read_until_served(bound_ns() + NS_PER_S))
-                        die("%s: L1 does not serve again", name);
-                read_for(bound_ns() + bound_ns() / 2);
+                if (faults[i].bring_about()) {
+                        read_for(bound_ns()); /* until no lease of before the fault is left */
+                        if (!read_until_served(NS_PER_S))
+                                die("%s: L1 does not serve again", name);
+                }
+                read_for(bound_ns());
                 printf("%s: goes on, %llu late\n", name, (unsigned long long)atomic_load(&h->late));
                 redisFree(c);
                 return atomic_load(&h->late) != 0;
@@ -388,7 +408,7 @@ static int await_served(double seconds, uint64_t pid)
         uint64_t begun_ns = now_ns(), deadline_ns = begun_ns + (uint64_t)(seconds * 1e9);
 
         do {
-                if (atomic_load(&h->served_ns) > begun_ns && (pid == 0 || atomic_load(&h->served_pid) == pid))
+                if (atomic_load(&h->served_ns) > begun_ns + bound_ns() && (pid == 0 || atomic_load(&h->served_pid) == pid))
                         return 0;
                 sleep_ms(2);
         } while (now_ns() < deadline_ns);
