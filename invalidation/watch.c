@@ -5,6 +5,7 @@
 
 #include "address.h"
 #include "notice.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -116,8 +117,15 @@ static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
 /* The path may have been given to another server between the look and the connection: look again. */
 static void watch_connected(struct watch *watch, uint64_t now_ns)
 {
-        int error = address_look(&watch->endpoint, watch->leader.id);
+        int error;
 
+        /* A filter for all threads at once (TSYNC) may have come by a system call that no door sees, and a new socket may
+         * be what it punishes with the death of the process. */
+        if (!thread_permitted()) {
+                watch_leave(watch, WATCH_OUT_NS);
+                return;
+        }
+        error = address_look(&watch->endpoint, watch->leader.id);
         if (error == 0)
                 watch_greet(watch, now_ns);
         else
@@ -126,8 +134,15 @@ static void watch_connected(struct watch *watch, uint64_t now_ns)
 
 static void watch_connect(struct watch *watch, uint64_t now_ns)
 {
-        int error = address_look(&watch->endpoint, watch->leader.id);
+        int error;
 
+        /* A filter for all threads at once (TSYNC) may have come by a system call that no door sees, and a new socket may
+         * be what it punishes with the death of the process. */
+        if (!thread_permitted()) {
+                watch_leave(watch, WATCH_OUT_NS);
+                return;
+        }
+        error = address_look(&watch->endpoint, watch->leader.id);
         if (error ==
             ESTALE) { /* programs that connect there get another place in the segment, and that another watch */
                 watch_leave(watch, WATCH_OUT_NS);
