@@ -196,9 +196,9 @@ flavour = $(MAKE) FLAVOUR=$(1) BUILD=$(BUILD)/$(1) $(if $(filter fuzz ubsan,$(1)
 .PHONY: debug testclock asan ubsan tsan cover fuzz
 debug testclock:
 	+$(Q)$(call flavour,$@,all)
-asan ubsan tsan: testclock-programs
-	+$(Q)$(call flavour,$@,unit-programs alone-programs)
-	$(Q)tests/unit/run $(BUILD)/$@
+asan ubsan tsan: # gcc's warnings about what it instruments itself are no errors
+	+$(Q)$(call flavour,$@,WERROR= unit-programs alone-programs)
+	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/$@
 	$(Q)$(if $(ALONE),$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECS) --seed $(SEED))
 cover:
 	+$(Q)$(call flavour,$@,all unit-programs programs)
@@ -234,7 +234,7 @@ testclock-programs:
 unit: testclock-programs
 	$(Q)tests/unit/run $(BUILD)/testclock
 valgrind: testclock-programs
-	$(Q)tests/unit/run $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
+	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
 e2e differential: all programs
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)tests/e2e/run --build $(BUILD) $(if $(filter differential,$@),--only differential)
