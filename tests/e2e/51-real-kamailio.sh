@@ -23,13 +23,14 @@ ask() {
         visit "$1" "$PORT" / 'Accept: */*' '200 one' "$(change SET greeting one)" \
                 '200 two' "$(change SET greeting two)" '404 nothing' "$(change DEL greeting)"
 }
-# What it logged, without process ids.
+# What it has logged so far, without process ids. (When it ends, some processes complain of others, or not.)
 logged() {
-        sed 's/^ *[0-9]*([0-9]*)//' "$T/$1.log" | sort -u
+        sed 's/^ *[0-9]*([0-9]*)//' "$T/$1.log" | sort -u >"$T/$1.said"
 }
 
 ask bare "${BARE[@]}"
 [ "$GETS" -eq "$REQUESTS" ] || fail "bare: $REQUESTS requests, but $GETS GETs"
+logged bare
 stop "$PID"
 ok "bare: $REQUESTS requests, $GETS GETs"
 
@@ -37,6 +38,7 @@ ask shimmed "${SHIM[@]}"
 served shimmed
 [ "$(stat_of processes)" -ge 2 ] || fail "$(stat_of processes) processes in the segment"
 [ "$(stat_of hits)" -ge $((REQUESTS / 3)) ] || fail "$(stat_of hits) hits"
+logged shimmed
+alike "$T/bare.said" "$T/shimmed.said" || fail "other log than bare"
 stop "$PID"
-[ "$(logged bare)" = "$(logged shimmed)" ] || { show "$T/bare.log" "$T/shimmed.log"; fail "other log than bare"; }
-ok "$(stat_of hits) hits; it ends as bare, and its log is the same"
+ok "$(stat_of hits) hits; its log is the same, and it ends"

@@ -7,7 +7,7 @@
 need ccache ccache
 need make make
 ldd "$(command -v ccache)" | grep libhiredis >/dev/null || fail "ccache has a hiredis of its own inside"
-FILES=30
+FILES=16
 redis_start
 "$(dirname "$0")/ccache/generate" "$T/project" $FILES
 mkdir "$T/cc"

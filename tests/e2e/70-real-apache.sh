@@ -2,7 +2,6 @@
 # Apache with mod_auth_openidc, prefork, two children, sessions in Redis: a page for members is served, the sessions
 # come from L1, and when redis-cli deletes a session no child lets its owner in later than the bound; nor keeps her out
 # when she is back. Started as root the children serve as www-data, from a segment that is www-data's.
-STALE_MS=500
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/real.sh"
 need apache2 apache2

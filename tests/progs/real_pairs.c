@@ -1,16 +1,18 @@
 /* real_pairs.c - is one command slower than another? Runs both in turn, in pairs whose order alternates (ab ba ab ...),
  * so that a drift of the machine meets both alike, and judges the ratio b/a of each pair by its median.
  *
- *      real_pairs LIMIT MIN MAX COMMAND_A COMMAND_B
+ *      real_pairs LIMIT MIN MAX SECONDS COMMAND_A COMMAND_B
  *
- * A pair is the wall time and, apart from it, the processor time (user + system, children included) of each command.
- * After MIN pairs it stops as soon as both medians are known to lie on one side of LIMIT: their 99% confidence interval,
- * by order statistics, which assume nothing of the noise but that pairs are independent. After MAX pairs what is still
- * open is judged by the median itself. Status 0: neither is above LIMIT; 1: one is; 2: a command failed.
+ * A pair gives two ratios: of the wall time, and of the processor time (user + system, children included), which a busy
+ * machine disturbs less. What is known of a median is its 99% confidence interval by order statistics, which assume
+ * nothing of the noise but that pairs are independent. After MIN pairs it stops as soon as both intervals lie on one side
+ * of LIMIT each, or after MAX pairs, or SECONDS.
  *
- * It owns no state but the two arrays; it calls no hiredis. */
+ * Status 1: certainly slower, an interval lies above LIMIT. 0: it is not, or the noise hides it; what was measured is
+ * printed either way. 2: a command failed. */
 // build: -lm
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,55 +77,59 @@ static void settle(struct ratios *r, int n)
         memcpy(sorted, r->ratio, (size_t)n * sizeof *sorted);
         qsort(sorted, (size_t)n, sizeof *sorted, ascending);
         int reach = (int)ceil(2.576 * sqrt((double)n) / 2);
-        int low = n / 2 - reach, high = (n - 1) / 2 + reach;
+        int low = (n - 1) / 2 - reach, high = n / 2 + reach;
 
         r->median = (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
         r->low = low < 0 ? 0 : sorted[low];
         r->high = high >= n ? INFINITY : sorted[high];
 }
 
+static bool decided(const struct ratios *r, double limit)
+{
+        return r->high <= limit || r->low > limit;
+}
+
+static bool say(const struct ratios *r, int n, double limit)
+{
+        bool above = r->low > limit;
+
+        printf("%-9s x%.4f [%.4f, %.4f] of %d pairs: %s x%.2f\n", r->name, r->median, r->low, r->high, n,
+               above                ? "certainly above"
+               : r->high <= limit   ? "certainly within"
+               : r->median <= limit ? "probably within"
+                                    : "perhaps above",
+               limit);
+        return above;
+}
+
 int main(int argc, char **argv)
 {
         static struct ratios wall = {.name = "wall"}, cpu = {.name = "processor"};
-        int                  n = 0, over = 0;
+        int                  n = 0;
 
-        if (argc != 6) {
-                fprintf(stderr, "usage: real_pairs LIMIT MIN MAX COMMAND_A COMMAND_B\n");
+        if (argc != 7) {
+                fprintf(stderr, "usage: real_pairs LIMIT MIN MAX SECONDS COMMAND_A COMMAND_B\n");
                 return 2;
         }
         double limit = atof(argv[1]);
         int    least = atoi(argv[2]), most = atoi(argv[3]);
+        time_t until = time(NULL) + atoi(argv[4]);
         if (least < 9 || most < least || most > PAIRS_MAX) {
                 fprintf(stderr, "real_pairs: 9 <= MIN <= MAX <= %d\n", PAIRS_MAX);
                 return 2;
         }
-        run(argv[4]); /* both once before it counts */
-        run(argv[5]);
-        for (;;) {
-                struct cost a, b;
-                if (n % 2 == 0) {
-                        a = run(argv[4]);
-                        b = run(argv[5]);
-                } else {
-                        b = run(argv[5]);
-                        a = run(argv[4]);
-                }
+        run(argv[5]); /* both once before it counts */
+        run(argv[6]);
+        do {
+                bool        a_first = n % 2 == 0;
+                struct cost first = run(argv[a_first ? 5 : 6]), second = run(argv[a_first ? 6 : 5]);
+                struct cost a = a_first ? first : second, b = a_first ? second : first;
+
                 wall.ratio[n] = b.wall_s / a.wall_s;
                 cpu.ratio[n] = b.cpu_s / a.cpu_s;
-                if (++n < least)
-                        continue;
+                n++;
                 settle(&wall, n);
                 settle(&cpu, n);
-                if (n >= most || ((wall.high <= limit || wall.low > limit) && (cpu.high <= limit || cpu.low > limit)))
-                        break;
-        }
-        const struct ratios *both[] = {&wall, &cpu};
-        for (int i = 0; i < 2; i++) {
-                const struct ratios *r = both[i];
-                const char          *how = r->high <= limit || r->low > limit ? "certain" : "by the median";
-                printf("%-9s x%.4f  [%.4f, %.4f]  %d pairs, limit x%.2f: %s (%s)\n", r->name, r->median, r->low,
-                       r->high, n, limit, r->median <= limit ? "within" : "above", how);
-                over |= r->median > limit;
-        }
-        return over;
+        } while (n < least || (n < most && time(NULL) < until && !(decided(&wall, limit) && decided(&cpu, limit))));
+        return say(&wall, n, limit) | say(&cpu, n, limit);
 }
