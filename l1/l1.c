@@ -23,8 +23,8 @@ uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key
         return index_hash(l1, server_index, key);
 }
 
-/* Which slots of a bucket hold a LIVE word with this tag: one bit each. Without a branch, since any may; between the two
- * buckets there is one, which costs less than looking at fourteen always. */
+/* Which slots of a bucket hold a LIVE word with this tag: one bit each. Without a branch, since any may; between the
+ * two buckets there is one, which costs less than looking at fourteen always. */
 static inline uint32_t l1_match(const struct bucket_shm *bucket, uint64_t tag)
 {
         uint64_t head = slot_live_head(tag);
@@ -47,7 +47,8 @@ static inline bool l1_fits(struct l1 *l1, const struct item *item, const struct 
         return false;
 }
 
-/* Lengths that make no sense: those of another item, if its place was reclaimed meanwhile; else somebody else's doing. */
+/* Lengths that make no sense: those of another item, if its place was reclaimed meanwhile; else somebody else's
+ * doing. */
 static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t word)
 {
         mt_fence_acquire();
@@ -81,9 +82,9 @@ static inline bool l1_find_in(struct l1 *l1, struct bucket_shm *bucket, uint64_t
         return false;
 }
 
-/* Rule (c): the caller has loaded server->fresh_at_ns (acquire), then namespace->id (acquire), and now come the slots. A listener
- * changes ids first and renews fresh_at_ns after (release): who believes the new time cannot use an old id. And a
- * slot that was cleared before that time was stored is seen cleared here. */
+/* Rule (c): the caller has loaded server->fresh_at_ns (acquire), then namespace->id (acquire), and now come the slots.
+ * A listener changes ids first and renews fresh_at_ns after (release): who believes the new time cannot use an old id.
+ * And a slot that was cleared before that time was stored is seen cleared here. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
 {
         struct index_place place = index_place(l1, key->hash);
@@ -99,8 +100,8 @@ bool l1_copy(const struct l1_hit *hit, void *to)
 {
         if (hit->len > 0)
                 mt_copy_from_shared(to, hit->value, hit->len);
-        /* [R1] acquire: pairs with [R2] in evict.c and logseg.c. If a byte was already that of another item, the slot is
-         * seen changed here. */
+        /* [R1] acquire: pairs with [R2] in evict.c and logseg.c. If a byte was already that of another item, the slot
+         * is seen changed here. */
         mt_fence_acquire();
         return mt_load_relaxed(hit->slot) == hit->word;
 }
@@ -126,6 +127,9 @@ void l1_detach(struct l1 *l1)
 
         if (!l1->writable || atomic_exchange(&l1->closed, true))
                 return;
+        /* The end of a child that never came here since the fork: nothing of its parent's is its own to give back. */
+        if (!process_is_self(l1))
+                l1_after_fork(l1);
         counters_give_back(l1);
         for (int i = 0; i < L1_LEAVE_TRIES && atomic_load(&l1->writers) != 0; i++)
                 nanosleep(&moment, NULL);

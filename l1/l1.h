@@ -7,8 +7,9 @@
  *   remove                       c       -      c
  *   flush                                c      -
  *
- * All functions are thread-safe and async-signal-unsafe. None of them blocks. A segment that turns out bad costs a miss
- * and a counter. Times are CLOCK_MONOTONIC nanoseconds (base/clock.h). */
+ * All functions are thread-safe and async-signal-unsafe. None of them blocks; l1_server() and l1_namespace() wait a few
+ * milliseconds at most for another process that is changing the tables. A segment that turns out bad costs a miss and a
+ * counter. Times are CLOCK_MONOTONIC nanoseconds (base/clock.h). */
 #ifndef MT_L1_H
 #define MT_L1_H
 
@@ -37,14 +38,16 @@ struct l1_config {
 /* Map the segment of the effective uid, or create it. NULL: one line has said why, the caller goes on without L1.
  * The name digests uid, SEGMENT_ABI and the pid, network and time namespaces. No descriptor stays open. */
 struct l1 *l1_attach(const struct l1_config *config);
-/* The same, but never creates and never claims anything: for the mtshim command. Maps the whole read-only if !writable. */
+/* The same, but never creates and never claims anything: for the mtshim command. Maps the whole read-only if
+ * !writable. */
 struct l1 *l1_open(const struct l1_config *config, bool writable);
 /* A tidy end: gives back what this process holds in the segment. The mapping stays valid for late threads: */
 void l1_detach(struct l1 *l1);
 /* Let go of a segment that this process must not touch again (its uid has changed): the mapping is replaced in one
  * step by private zero pages, so that a thread in the middle of a hit sees an empty cache and no fault. */
 void l1_abandon(struct l1 *l1);
-/* Call in the child after a fork, before anything else here: the parent's process slot, counters and tokens are not ours. */
+/* Call in the child after a fork, before anything else here: the parent's process slot, counters and tokens are not
+ * ours. */
 void l1_after_fork(struct l1 *l1);
 
 /* Full path of the segment, for lines and for doctor. Valid as long as the handle. */
@@ -53,14 +56,14 @@ const char *l1_path(const struct l1 *l1);
 /* ------------------------------------------------------------------------------------------ servers, namespaces */
 
 struct l1_server_id {
-        uint32_t family;  /* AF_UNIX, AF_INET, AF_INET6 */
-        uint64_t id[3];   /* as in struct server_shm */
+        uint32_t family; /* AF_UNIX, AF_INET, AF_INET6 */
+        uint64_t id[3];  /* as in struct server_shm */
         char     address[120];
 };
 
-/* The server's place in the segment, claimed when new; NULL when the table is full of servers in use. The pointer stays
- * valid as long as the handle, but the place may be given to another server when this one was unused for a minute without
- * a leader: whoever keeps the pointer keeps server->incarnation beside it and compares. */
+/* The server's place in the segment, claimed when new; NULL when the table is full of servers in use. The pointer
+ * stays valid as long as the handle, but the place may be given to another server when this one was unused for a
+ * minute without a leader: whoever keeps the pointer keeps server->incarnation beside it and compares. */
 struct server_shm *l1_server(struct l1 *l1, const struct l1_server_id *id);
 uint32_t           l1_server_index(const struct l1 *l1, const struct server_shm *server);
 struct server_shm *l1_server_at(struct l1 *l1, uint32_t index); /* NULL unless in use; 0 <= index < SERVER_MAX */
@@ -70,9 +73,9 @@ void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t 
 /* The namespace's place, claimed when new; NULL when the table is full. Re-ask when the server's incarnation moves. */
 struct namespace_shm *l1_namespace(struct l1 *l1, const struct server_shm *server, uint32_t database,
                                    const uint64_t user[2]);
-/* The id that its items carry now; 0 (nothing is found, nothing is filled) when the server's place was given to another since
- * the caller read `incarnation`. [N] acquire: an id that belongs to the next holder of the place is seen with the incarnation that
- * was stored before it; so the id is loaded first, and compared after. */
+/* The id that its items carry now; 0 (nothing is found, nothing is filled) when the server's place was given to
+ * another since the caller read `incarnation`. [N] acquire: an id that belongs to the next holder of the place is seen
+ * with the incarnation that was stored before it; so the id is loaded first, and compared after. */
 static inline uint32_t l1_namespace_id(const struct server_shm *server, uint32_t incarnation,
                                        const struct namespace_shm *ns)
 {
@@ -100,16 +103,16 @@ uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key
 struct l1_hit {
         const char             *value; /* in the segment: never read except by l1_copy() */
         uint32_t                len;
-        bool                    nil;   /* the answer is "no such key"; len is 0 */
+        bool                    nil; /* the answer is "no such key"; len is 0 */
         const _Atomic uint64_t *slot;
-        uint64_t                word;  /* what the slot held */
+        uint64_t                word; /* what the slot held */
 };
 
-/* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of another
- * namespace, malformed). copy() is false when the item was removed or its place reused meanwhile: treat it as a miss, and
- * throw away what was copied. Call copy() for a nil too (len 0): it is the validation.
- * now_ns is the coarse clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before namespace->id, and that
- * before find(). Marks the slot visited if it was not; writes nothing else to the segment. */
+/* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of
+ * another namespace, malformed). copy() is false when the item was removed or its place reused meanwhile: treat it as
+ * a miss, and throw away what was copied. Call copy() for a nil too (len 0): it is the validation. now_ns is the
+ * coarse clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before namespace->id, and that before
+ * find(). Marks the slot visited if it was not; writes nothing else to the segment. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
 bool l1_copy(const struct l1_hit *hit, void *to);
 
@@ -127,15 +130,16 @@ struct l1_lease {
  * there is no room, or the process may not write; then the GET travels alone. */
 bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_lease *lease);
 /* Publish the value (value.ptr NULL: nil) until deadline_ns. True when it is live. Ends the lease either way. */
-bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, struct mt_bytes value, uint64_t deadline_ns);
+bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, struct mt_bytes value,
+             uint64_t deadline_ns);
 /* Give it back unused. No effect if none is held. */
 void l1_release(struct l1 *l1, struct l1_lease *lease);
 
-/* Clear every slot of the key, LIVE and PENDING, of every database and user. Compares tags only, never reads items. Returns the
- * number of slots cleared. */
+/* Clear every slot of the key, LIVE and PENDING, of every database and user. Compares tags only, never reads items.
+ * Returns the number of slots cleared. */
 unsigned l1_remove(struct l1 *l1, uint64_t hash);
-/* Clear every slot whose item's key matches, of every server, database and user, and every PENDING one, since its key is
- * not known: a walk of the whole index, for operators. Returns the number of LIVE slots cleared. */
+/* Clear every slot whose item's key matches, of every server, database and user, and every PENDING one, since its key
+ * is not known: a walk of the whole index, for operators. Returns the number of LIVE slots cleared. */
 uint64_t l1_remove_pattern(struct l1 *l1, struct mt_bytes glob);
 
 /* ------------------------------------------------------------------------------------------------- counters */
@@ -158,7 +162,7 @@ struct l1_totals {
         uint64_t bytes_used;  /* committed bytes of all log segments */
         uint64_t bytes_taken; /* backed by memory now, everything included */
         uint64_t bytes_total; /* the ceiling */
-        uint32_t processes;   /* alive and attached */
+        uint32_t processes;   /* alive and attached; 0 unless with_items, since it reads /proc */
         uint32_t logsegs, logsegs_free;
 };
 /* Counters alone are cheap; walk the index too if with_items. */

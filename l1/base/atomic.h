@@ -8,15 +8,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define mt_load_relaxed(p)      atomic_load_explicit((p), memory_order_relaxed)
-#define mt_load_acquire(p)      atomic_load_explicit((p), memory_order_acquire)
-#define mt_store_relaxed(p, v)  atomic_store_explicit((p), (v), memory_order_relaxed)
-#define mt_store_release(p, v)  atomic_store_explicit((p), (v), memory_order_release)
-#define mt_exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define mt_load_relaxed(p)         atomic_load_explicit((p), memory_order_relaxed)
+#define mt_load_acquire(p)         atomic_load_explicit((p), memory_order_acquire)
+#define mt_store_relaxed(p, v)     atomic_store_explicit((p), (v), memory_order_relaxed)
+#define mt_store_release(p, v)     atomic_store_explicit((p), (v), memory_order_release)
+#define mt_exchange_acq_rel(p, v)  atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 #define mt_fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define mt_fetch_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 /* expected is a pointer; on failure it receives what was found (read with acquire). */
-#define mt_cas_acq_rel(p, expected, desired)                                                                         \
+#define mt_cas_acq_rel(p, expected, desired)                                                                           \
         atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acq_rel, memory_order_acquire)
 
 /* Add to a word that only this thread writes and others read: no locked instruction. */
@@ -30,8 +30,9 @@
 #endif
 #endif
 
-/* ThreadSanitizer knows no fences: there an addition of nothing to a word of this thread stands in, a full barrier to the
- * processor and no edge between threads to the tool. What the fences order is read and written by relaxed atomics then. */
+/* ThreadSanitizer knows no fences: there an addition of nothing to a word of this thread stands in, a full barrier to
+ * the processor and no edge between threads to the tool. What the fences order is read and written by relaxed atomics
+ * then. */
 #ifdef MT_TSAN
 static inline void mt_fence_for_tsan(void)
 {

@@ -38,9 +38,9 @@ static inline uint64_t clock_precise_ns(void)
         return clock_read_ns(CLOCK_MONOTONIC) + CLOCK_SHIFT();
 }
 
-/* How far the coarse clock lags at most: two of its ticks (a tick is 1 to 10 ms, by the kernel's HZ). A timer interrupt
- * that comes a moment before a tick's length is full leaves the clock for the next one: 6.8 ms seen where a tick is 4 ms.
- * Read once, then cached. Thread-safe. */
+/* How far the coarse clock lags at most: two of its ticks (a tick is 1 to 10 ms, by the kernel's HZ). A timer
+ * interrupt that comes a moment before a tick's length is full leaves the clock for the next one: 6.8 ms seen where a
+ * tick is 4 ms. Read once, then cached. Thread-safe. */
 uint64_t clock_tick_ns(void);
 
 #endif

@@ -2,11 +2,11 @@
  *
  *   free    owner 0                     counters_claim()      compare-and-swap, the counts stay and go on counting
  *   owned   owner word of the process   the thread's end, l1_detach(), or found dead by a claimer
- * Blocks beyond counters_high have no memory yet; whoever finds none free takes a page, which is eight. Block 0 is everybody's:
- * for those that find none at all.
+ * Blocks beyond counters_high have no memory yet; whoever finds none free takes a page, which is eight. Block 0 is
+ * everybody's: for those that find none at all.
  *
- * What this process alone has counted is what its blocks hold beyond what they held at the claim (own_base), and what it added to
- * blocks that it has no more, and to block 0 (own_past). */
+ * What this process alone has counted is what its blocks hold beyond what they held at the claim (own_base), and what
+ * it added to blocks that it has no more, and to block 0 (own_past). */
 #include "counters.h"
 
 #include "../segment/process.h"
@@ -47,7 +47,8 @@ static uint32_t counters_claim_among(struct l1 *l1, uint32_t from, uint32_t to, 
         return 0;
 }
 
-/* Another page of blocks. Two may take the same one at once: the second finds its blocks in use, or free, like anybody. */
+/* Another page of blocks. Two may take the same one at once: the second finds its blocks in use, or free, like
+ * anybody. */
 static bool counters_extend(struct l1 *l1, uint32_t high)
 {
         uint64_t at = l1->geometry.counters_at + high * sizeof(struct counters_shm);
@@ -84,7 +85,7 @@ static void counters_keep_past(struct l1 *l1, uint32_t block)
 
 static void counters_give_back_block(struct l1 *l1, uint32_t block, uint64_t self)
 {
-        if (self == 0 || mt_load_relaxed(&l1->counters[block].owner) != self)
+        if (self == 0 || mt_load_relaxed(&l1->counters[block].owner) != self || !process_is_self(l1))
                 return;
         counters_keep_past(l1, block);
         mt_cas_acq_rel(&l1->counters[block].owner, &self, 0);
@@ -116,7 +117,8 @@ void counters_after_fork(struct l1 *l1)
 
 /* ---------------------------------------------------------------------------------------------------------- count */
 
-/* The key whose destructor runs when a thread ends. A process that has none left to give loses a block a thread until it exits. */
+/* The key whose destructor runs when a thread ends. A process that has none left to give loses a block a thread until
+ * it exits. */
 static pthread_key_t counters_key;
 static bool          counters_key_there;
 

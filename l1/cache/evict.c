@@ -1,14 +1,15 @@
 /* evict.c - reclaims a log segment: walks its items, gives some another life, clears the slots of the rest.
  *
- * Why no reader copies bytes of two items. The reader loads the slot, copies, [R1] fences (acquire) and loads the slot again; the
- * reclaimer clears the slot, [R2] fences (release), and only then are the bytes written by anybody: by the one that owns
- * the log segment next, which has seen the clearing through the owner word and fences too. If the reader saw one new byte, its
- * second load sees the slot cleared, or filled with something later; that is a different word, because the generation is
- * part of it: one and the same word comes again only after 65,536 reclaims of this log segment between the two loads of one
- * copy, at the same offset, with the same tag. The same guards a reader that was stopped in between.
+ * Why no reader copies bytes of two items. The reader loads the slot, copies, [R1] fences (acquire) and loads the slot
+ * again; the reclaimer clears the slot, [R2] fences (release), and only then are the bytes written by anybody: by the
+ * one that owns the log segment next, which has seen the clearing through the owner word and fences too. If the reader
+ * saw one new byte, its second load sees the slot cleared, or filled with something later; that is a different word,
+ * because the generation is part of it: one and the same word comes again only after 65,536 reclaims of this log
+ * segment between the two loads of one copy, at the same offset, with the same tag. The same guards a reader that was
+ * stopped in between.
  *
- * A reclaimer that dies leaves RECLAIM under a dead owner: its head still says what there is to walk, and whoever comes
- * next walks it again from the start; slots that were cleared or moved before are simply not found.
+ * A reclaimer that dies leaves RECLAIM under a dead owner: its head still says what there is to walk, and whoever
+ * comes next walks it again from the start; slots that were cleared or moved before are simply not found.
  *
  * About 1 ms for the 2 MiB of a usual log segment, half of it kept; the bucket lines are fetched a batch ahead. */
 #include "evict.h"
@@ -42,8 +43,8 @@ struct evict_run {
 
 /* ---------------------------------------------------------------------------------------------------- the policy */
 
-/* Does a live item get another life? This is the decision, all of it: kept is what was read since it was put in or last kept,
- * at most half of what is reclaimed, so that each reclaim makes room. */
+/* Does a live item get another life? This is the decision, all of it: kept is what was read since it was put in or
+ * last kept, at most half of what is reclaimed, so that each reclaim makes room. */
 static bool evict_keeps(const struct evict_run *run, const struct item *item, uint8_t mark)
 {
         return mark != 0 && run->kept_bytes + item->size <= run->kept_max;
@@ -51,8 +52,8 @@ static bool evict_keeps(const struct evict_run *run, const struct item *item, ui
 
 /* ------------------------------------------------------------------------------------------------------- one item */
 
-/* Copy it to the log segment that stays and turn its slot there. The slot still has to hold what we found: whoever removed the
- * item meanwhile wins. */
+/* Copy it to the log segment that stays and turn its slot there. The slot still has to hold what we found: whoever
+ * removed the item meanwhile wins. */
 static bool evict_promote(struct evict_run *run, struct evict_entry *e, unsigned i, uint64_t word)
 {
         struct logseg *keep = run->keep;
@@ -152,8 +153,8 @@ static void evict_reclaim(struct l1 *l1, uint64_t need, struct logseg *keep, str
 
 /* ----------------------------------------------------------------------------------------------------- the victim */
 
-/* What speaks for a log segment as the next victim: lower is sooner; UINT64_MAX: none. Half-done reclaims, and open ones that
- * nobody lists (their opener died before it could), come first. */
+/* What speaks for a log segment as the next victim: lower is sooner; UINT64_MAX: none. Half-done reclaims, and open
+ * ones that nobody lists (their opener died before it could), come first. */
 static uint64_t evict_rank(const struct l1 *l1, uint32_t number)
 {
         const struct logseg_shm *shm = &l1->logsegs[number];
@@ -166,7 +167,8 @@ static uint64_t evict_rank(const struct l1 *l1, uint32_t number)
         }
 }
 
-/* The best one that is not owned by the living; logseg_count when there is none. Owned ones need a look, and looks are few. */
+/* The best one that is not owned by the living; logseg_count when there is none. Owned ones need a look, and looks are
+ * few. */
 static uint32_t evict_choose(const struct l1 *l1, uint64_t need, int *looks)
 {
         uint32_t best = l1->geometry.logseg_count;

@@ -1,7 +1,7 @@
 /* index.h - where a key may stand: two buckets of seven slots.
  *
- * The buckets depend on the key alone, and the server only turns the tag: whoever meets an item in the log finds its slot
- * without knowing whose it is, by the offset. Contents never move between slots. */
+ * The buckets depend on the key alone, and the server only turns the tag: whoever meets an item in the log finds its
+ * slot without knowing whose it is, by the offset. Contents never move between slots. */
 #ifndef MT_CACHE_INDEX_H
 #define MT_CACHE_INDEX_H
 
@@ -13,7 +13,8 @@ struct index_place {
         uint64_t           tag;
 };
 
-/* Bits 0-13 of a hash are the tag, 14-45 and 32-63 choose the buckets; of each of these windows the upper bits count. */
+/* Bits 0-13 of a hash are the tag, 14-45 and 32-63 choose the buckets; of each of these windows the upper bits
+ * count. */
 static inline struct index_place index_place(const struct l1 *l1, uint64_t hash)
 {
         uint64_t n = l1->bucket_count;
@@ -51,8 +52,8 @@ static inline _Atomic uint8_t *index_mark(const struct index_place *place, unsig
 
 /* The slot that points to the item of this key at this offset and generation; -1 when none does. */
 int index_find_item(const struct index_place *place, uint32_t generation, uint64_t offset, uint64_t *word);
-/* Clear every LIVE slot that points into [from, to) of the log area: a walk of the whole index, for a log segment whose items
- * cannot be walked. */
+/* Clear every LIVE slot that points into [from, to) of the log area: a walk of the whole index, for a log segment
+ * whose items cannot be walked. */
 uint64_t index_sweep(struct l1 *l1, uint64_t from, uint64_t to);
 
 #endif

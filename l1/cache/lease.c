@@ -6,8 +6,9 @@
  *   PENDING(token)                  -> EMPTY            l1_release()
  *   PENDING, LIVE with the key's tag -> EMPTY           l1_remove(): the late value is refused
  *
- * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY by exchange,
- * so that it cannot lose against a change between its load and its store; (b) a token is never used twice; (c) see l1_find(). */
+ * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY
+ * by exchange, so that it cannot lose against a change between its load and its store; (b) a token is never used
+ * twice; (c) see l1_find(). */
 #include "lease.h"
 
 #include "../segment/process.h"
@@ -23,8 +24,8 @@
 
 /* ----------------------------------------------------------------------------------------------------- tokens */
 
-/* A thread draws tokens from a block of its own. serial: the handle and the process that it was drawn for; a child after fork has
- * another serial, so that it never uses what its parent also has. */
+/* A thread draws tokens from a block of its own. serial: the handle and the process that it was drawn for; a child
+ * after fork has another serial, so that it never uses what its parent also has. */
 static _Thread_local struct lease_tokens {
         uint64_t serial;
         uint64_t next, end;
@@ -65,7 +66,8 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
                 return LEASE_OTHER;
         if (item.namespace_id == namespace_id)
                 return item.deadline <= segment_deadline_now(l1, now_ns) ? LEASE_TAKE : LEASE_TAKEN;
-        /* A host that flushes often would fill its index with what no flush has to touch: the same keys under old ids. */
+        /* A host that flushes often would fill its index with what no flush has to touch: the same keys under old
+         * ids. */
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
@@ -84,8 +86,9 @@ static int lease_find_empty(const struct index_place *place)
         return count[0] >= count[1] ? first[0] : first[1];
 }
 
-/* Both are full: a PENDING that was left, else a LIVE that nobody read since the hand came by. The hand begins anywhere, clears
- * the visited marks that it passes, and so finds one in its second round at the latest; -1 when all are being filled. */
+/* Both are full: a PENDING that was left, else a LIVE that nobody read since the hand came by. The hand begins
+ * anywhere, clears the visited marks that it passes, and so finds one in its second round at the latest; -1 when all
+ * are being filled. */
 static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
 {
         unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS));
@@ -152,7 +155,8 @@ bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, ui
                 if (i < 0)
                         return false;
                 found = word;
-                /* The birth goes first, so that nobody takes ours for an old one; if we lose the slot, it was a wrong mark. */
+                /* The birth goes first, so that nobody takes ours for an old one; if we lose the slot, it was a wrong
+                 * mark. */
                 mt_store_relaxed(index_mark(&place, (unsigned)i), slot_birth(now_ns));
                 if (!mt_cas_acq_rel(index_slot(&place, (unsigned)i), &found, slot_pending(place.tag, token)))
                         continue;

@@ -1,11 +1,11 @@
 /* logseg.c - who may write where in the log.
  *
- * Up to LOGSEG_OPEN_MAX log segments are open at a time, listed in header->open[]; a writer takes the first one that nobody owns.
- * Memory is taken in steps as the head advances; where there is none to be had the log segment is sealed as it is, and
- * those that have memory are used again and again.
+ * Up to LOGSEG_OPEN_MAX log segments are open at a time, listed in header->open[]; a writer takes the first one that
+ * nobody owns. Memory is taken in steps as the head advances; where there is none to be had the log segment is sealed
+ * as it is, and those that have memory are used again and again.
  *
- * One log segment is kept free: whoever takes the last free one reclaims the oldest sealed one into it at once, so that
- * what is worth keeping has somewhere to go. */
+ * One log segment is kept free: whoever takes the last free one reclaims the oldest sealed one into it at once, so
+ * that what is worth keeping has somewhere to go. */
 #include "logseg.h"
 
 #include "../segment/process.h"
@@ -170,7 +170,8 @@ bool logseg_is_listed(const struct l1 *l1, uint32_t number)
         return false;
 }
 
-/* Own the log segment in open[i] if it still takes in `need` bytes; seal it if it does not. *busy: the living own it. */
+/* Own the log segment in open[i] if it still takes in `need` bytes; seal it if it does not. *busy: the living own
+ * it. */
 static bool logseg_begin_listed(struct l1 *l1, uint32_t number, uint64_t need, uint64_t self, bool look, bool *busy,
                                 struct logseg *seg)
 {

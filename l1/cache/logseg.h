@@ -11,7 +11,8 @@
 
 #include "../segment/segment.h"
 
-/* A log segment that this thread owns, and its room. The copies are ours; nobody else changes the originals meanwhile. */
+/* A log segment that this thread owns, and its room. The copies are ours; nobody else changes the originals
+ * meanwhile. */
 struct logseg {
         struct logseg_shm *shm;
         uint64_t           self;

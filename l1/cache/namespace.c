@@ -1,8 +1,8 @@
 /* namespace.c - (server, database, user) to an id that is never used twice, and the flush that changes it.
  *
- * A hit compares one word, the id: whatever was filled under an id that its namespace no longer carries is not found any
- * more, and leaves when its log segment is reclaimed. Ids run out after four billion flushes of a database; then nothing
- * is found and nothing is filled any more, until the segment is removed. */
+ * A hit compares one word, the id: whatever was filled under an id that its namespace no longer carries is not found
+ * any more, and leaves when its log segment is reclaimed. Ids run out after four billion flushes of a database; then
+ * nothing is found and nothing is filled any more, until the segment is removed. */
 #include "namespace.h"
 
 #include "../base/log.h"
@@ -97,7 +97,8 @@ void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t 
         digest[1] = (mt_hash(name, name != NULL ? len : 0, second) & ~UINT64_C(1)) | (name != NULL);
 }
 
-/* Is it this one? Its words are plain and another process may be giving the place away; the state is looked at before and after. */
+/* Is it this one? Its words are plain and another process may be giving the place away; the state is looked at before
+ * and after. */
 static bool namespace_is(const struct namespace_shm *ns, const struct namespace_shm *wanted)
 {
         struct namespace_shm copy;

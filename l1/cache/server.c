@@ -1,9 +1,10 @@
-/* server.c - the table of servers: found by the address that programs reach them at, given to another when long unused.
+/* server.c - the table of servers: found by the address that programs reach them at, given to another when long
+ * unused.
  *
- * Giving a place away, in this order, so that nobody is ever served what belongs to the other server: the incarnation moves
- * (whoever keeps the pointer compares it after loading a namespace's id, see l1_namespace_id()), the namespaces lose their ids,
- * fresh_at_ns becomes 0, then the identity changes. A leader that was stopped all that time finds a leader word that is not
- * its own. */
+ * Giving a place away, in this order, so that nobody is ever served what belongs to the other server: the incarnation
+ * moves (whoever keeps the pointer compares it after loading a namespace's id, see l1_namespace_id()), the namespaces
+ * lose their ids, fresh_at_ns becomes 0, then the identity changes. A leader that was stopped all that time finds a
+ * leader word that is not its own. */
 #include "namespace.h"
 
 #include "../base/log.h"

@@ -51,8 +51,8 @@ static inline uint32_t slot_generation(uint64_t word)
         return (uint32_t)(word >> 32 & 0xffff);
 }
 
-/* The mark of a PENDING slot: when it was born, in units of 0.27 s, mod 256. Above SLOT_PENDING_OLD (2 s) it was left by the
- * dead, or by a server that slow; whoever wants the place may have it. */
+/* The mark of a PENDING slot: when it was born, in units of 0.27 s, mod 256. Above SLOT_PENDING_OLD (2 s) it was left
+ * by the dead, or by a server that slow; whoever wants the place may have it. */
 #define SLOT_PENDING_OLD 8u
 
 static inline uint8_t slot_birth(uint64_t now_ns)

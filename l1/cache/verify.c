@@ -2,8 +2,8 @@
  *
  *   header   still says what this process read when it attached
  *   log      [0, head) of each log segment is a row of whole items, backed by memory
- *   index    each LIVE slot stands in a bucket of its item's key, points to the beginning of one, inside what is committed,
- *            under the generation of its log segment, and no two point to the same */
+ *   index    each LIVE slot stands in a bucket of its item's key, points inside what is committed, under the
+ *            generation of its log segment, and no two point to the same item */
 #include "verify.h"
 
 #include "index.h"

@@ -1,11 +1,11 @@
 /* create.c - makes a segment that nobody sees before it is whole.
  *
  * The file has no name (O_TMPFILE) until its tables and index have memory, the header is written and the magic is in
- * place; linkat() then gives it the final name, or finds that another process was faster. Where a file without a name cannot be had,
- * or /proc is not there to link it by, a temporary name stands in.
+ * place; linkat() then gives it the final name, or finds that another process was faster. Where a file without a name
+ * cannot be had, or /proc is not there to link it by, a temporary name stands in.
  *
- * Memory: everything up to the index, so that a touch there can never be a SIGBUS, except the counter blocks after their first
- * page; these and the log are taken piece by piece. */
+ * Memory: everything up to the index, so that a touch there can never be a SIGBUS, except the counter blocks after
+ * their first page; these and the log are taken piece by piece. */
 #include "create.h"
 
 #include "../base/log.h"
@@ -20,8 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* glibc offers it since 2.25; the kernel may still refuse, or have no entropy yet this early: then the 16 random bytes that it
- * gave this process at exec do. */
+/* glibc offers it since 2.25; the kernel may still refuse, or have no entropy yet this early: then the 16 random bytes
+ * that it gave this process at exec do. */
 static void create_secret(uint64_t key[2])
 {
         const void *given = (const void *)getauxval(AT_RANDOM);

@@ -1,4 +1,5 @@
-/* geometry.h - where everything in a segment stands, computed from two numbers and never read from shared memory again. */
+/* geometry.h - where everything in a segment stands, computed from two numbers and never read from shared memory
+ * again. */
 #ifndef MT_SEGMENT_GEOMETRY_H
 #define MT_SEGMENT_GEOMETRY_H
 

@@ -1,4 +1,5 @@
-/* holders.c - a walk of /proc/PID/maps with buffers on the stack: this is somebody else's program, and opendir() allocates. */
+/* holders.c - a walk of /proc/PID/maps with buffers on the stack: this is somebody else's program, and opendir()
+ * allocates. */
 #include "holders.h"
 
 #include <dirent.h>

@@ -9,9 +9,10 @@
  *                index                   struct bucket_shm    [bucket_count]
  *                log segments            logseg_count x logseg_size bytes      taken piece by piece as they fill
  *
- * Fixed-width types, offsets instead of pointers, little-endian hosts with 64-bit atomics. Every array starts on a page.
- * All of it may be hostile: whoever reads a number from here checks it against the handle's own copy of the geometry
- * (struct segment_geometry) before it becomes an address. The magic is stored last, when all else is in place. */
+ * Fixed-width types, offsets instead of pointers, little-endian hosts with 64-bit atomics. Every array starts on a
+ * page. All of it may be hostile: whoever reads a number from here checks it against the handle's own copy of the
+ * geometry (struct segment_geometry) before it becomes an address. The magic is stored last, when all else is in
+ * place. */
 #ifndef MT_SEGMENT_LAYOUT_H
 #define MT_SEGMENT_LAYOUT_H
 
@@ -137,7 +138,8 @@ _Static_assert(sizeof(struct server_shm) == 512, "a server is eight cache lines"
 _Static_assert(offsetof(struct server_shm, leader) == 64, "segment ABI");
 _Static_assert(offsetof(struct server_shm, state) == 128, "segment ABI");
 
-/* (server, database, user) -> the id that items of it carry. A flush allots a new id, so that a hit compares one word. */
+/* (server, database, user) -> the id that items of it carry. A flush allots a new id, so that a hit compares one
+ * word. */
 struct namespace_shm {
         _Atomic uint32_t id;    /* 0 = slot not in use */
         _Atomic uint32_t state; /* enum server_state */
@@ -156,9 +158,9 @@ _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache lin
  *   PENDING | 1 | tag : 14  |          token : 48                |   token never used twice in the segment's life
  *   EMPTY   | 0   all bits zero                                  |
  *
- * mark[i] belongs to slot[i]: LIVE, a visited mark (0 or 1); PENDING, the quarter second of its birth (mod 256), a hint by
- * which a lease left by the dead is recognised. It is written after the slot, and wrong for a moment: harmless, a mark
- * that is wrong costs an eviction, a birth that is wrong costs a fill. */
+ * mark[i] belongs to slot[i]: LIVE, a visited mark (0 or 1); PENDING, the quarter second of its birth (mod 256), a
+ * hint by which a lease left by the dead is recognised. It is no part of the word, so it may be wrong for a moment:
+ * harmless, a mark that is wrong costs an eviction, a birth that is wrong costs a fill. */
 struct bucket_shm {
         _Atomic uint64_t slot[BUCKET_SLOTS];
         _Atomic uint8_t  mark[8];

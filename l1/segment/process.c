@@ -5,17 +5,17 @@
  *   taken      even, pid of the claimer      pid: compare-and-swap 0 -> claimer, or dead -> claimer
  *   claimed    odd, pid and start time       incarnation: compare-and-swap even -> odd
  *   dead       odd, but the process is gone  incarnation: compare-and-swap odd -> even by whoever wants the slot
- * A claimer that dies at any step leaves a pid that is gone, and the next one goes on from there. While a slot is even its
- * start time may still be that of an earlier holder, so then only a pid that does not exist at all counts as gone; a pid that was
- * reused at that very moment costs one slot until it ends.
+ * A claimer that dies at any step leaves a pid that is gone, and the next one goes on from there. While a slot is even
+ * its start time may still be that of an earlier holder, so then only a pid that does not exist at all counts as gone;
+ * a pid that was reused at that very moment costs one slot until it ends.
  *
  * Alive means: /proc has the pid, with the same start time, and it is not a zombie. A leader thread that has ended by
  * pthread_exit() looks like a zombie while its other threads go on: the number of threads tells.
  *
- * exec() keeps pid and start time, so that what another thread owned at that moment seems to be owned by the living. The new
- * image frees it when it attaches: it begins its search where its pid hashes to, where the old image had begun too, and
- * gives up a slot that bears its own pid and start time and is no handle's of its own. An image without this library
- * pins what was held (a log segment at most, and a counter block a thread) until it exits. */
+ * exec() keeps pid and start time, so that what another thread owned at that moment seems to be owned by the living.
+ * The new image frees it when it attaches: it begins its search where its pid hashes to, where the old image had begun
+ * too, and gives up a slot that bears its own pid and start time and is no handle's of its own. An image without this
+ * library pins what was held (a log segment at most, and a counter block a thread) until it exits. */
 #include "process.h"
 
 #include "../base/log.h"
@@ -137,7 +137,8 @@ static uint64_t process_claim_slot(struct process_shm *slot, uint32_t number, pi
                 return 0;
         mt_store_relaxed(&slot->start_time, my_start);
         mt_store_relaxed(&slot->attached_ns, clock_coarse_ns());
-        /* [P1] release: whoever reads the odd incarnation (acquire in process_named()) reads this pid and start time. */
+        /* [P1] release: whoever reads the odd incarnation (acquire in process_named()) reads this pid and start
+         * time. */
         if (!mt_cas_acq_rel(&slot->incarnation, &incarnation, incarnation + 1))
                 return 0;
         return process_word(number, incarnation + 1);
@@ -153,8 +154,9 @@ static void process_free_slot(struct l1 *l1, uint64_t word)
         mt_store_release(&slot->pid, 0);
 }
 
-/* One thread of this process claims at a time: process_is_ours() must not meet a slot that is about to be ours. Whoever
- * comes second goes without, this once. Nobody waits, so a fork in the middle holds nothing up: see process_after_fork(). */
+/* One thread of this process claims at a time: process_is_ours() must not meet a slot that is about to be ours.
+ * Whoever comes second goes without, this once. Nobody waits, so a fork in the middle holds nothing up: see
+ * process_after_fork(). */
 static _Atomic bool process_claiming;
 
 void process_after_fork(struct l1 *l1)
@@ -208,6 +210,13 @@ uint64_t process_self(struct l1 *l1)
         return l1->writable && !mt_load_relaxed(&l1->closed) ? process_claim(l1) : 0;
 }
 
+bool process_is_self(const struct l1 *l1)
+{
+        pid_t pid = l1_owner_pid(l1, mt_load_relaxed(&l1->self));
+
+        return pid == 0 || pid == getpid();
+}
+
 void process_release(struct l1 *l1)
 {
         uint64_t word = atomic_exchange(&l1->self, 0);
@@ -231,8 +240,8 @@ bool process_own(struct l1 *l1, _Atomic uint64_t *owner, uint64_t self, bool loo
 
         if (held != 0 && (!look || !l1_owner_dead(l1, held)))
                 return false;
-        /* [O1] acquire: pairs with the release that disowned; we see all that the last owner wrote. A dead owner released
-         * nothing, but what it left is whole at every instruction, see struct logseg_shm. */
+        /* [O1] acquire: pairs with the release that disowned; we see all that the last owner wrote. A dead owner
+         * released nothing, but what it left is whole at every instruction, see struct logseg_shm. */
         return mt_cas_acq_rel(owner, &held, self);
 }
 

@@ -4,11 +4,15 @@
 
 #include "segment.h"
 
-/* The owner word of this process, claimed on first use; 0 when the table is full of the living or the handle is closed. */
+/* The owner word of this process, claimed on first use; 0 when the table is full of the living or the handle is
+ * closed. */
 uint64_t process_self(struct l1 *l1);
 /* Give the slot back: every owner word of this process is that of a dead one from here on. */
 void process_release(struct l1 *l1);
 void process_after_fork(struct l1 *l1);
+/* Is the word that the handle has really this process's, and not that of the parent of a fork? True when it has
+ * none. */
+bool process_is_self(const struct l1 *l1);
 
 /* Take an owner word that is free, or whose process is gone. Never takes one of the living: false. look: the caller may
  * afford to read /proc; without it only a free word is taken. */

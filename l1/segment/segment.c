@@ -39,8 +39,8 @@ enum segment_finding { SEGMENT_GOOD, SEGMENT_ABSENT, SEGMENT_BAD, SEGMENT_REFUSE
 
 enum { SEGMENT_NAMESPACES = 3 };
 
-/* The numbers of our namespaces; 0 where /proc cannot be read. Read off the links, in one walk to their directory: stat()
- * follows them and makes an inode for each, which a process of a few milliseconds feels (45 us against 27). */
+/* The numbers of our namespaces; 0 where /proc cannot be read. Read off the links, in one walk to their directory:
+ * stat() follows them and makes an inode for each, which a process of a few milliseconds feels (45 us against 27). */
 static void segment_namespaces(uint64_t number[SEGMENT_NAMESPACES])
 {
         static const char *const names[SEGMENT_NAMESPACES] = {"pid", "net", "time"};
@@ -141,8 +141,8 @@ static enum segment_finding segment_inspect(const struct l1 *l1, bool writable, 
         return *why == NULL ? SEGMENT_GOOD : SEGMENT_BAD;
 }
 
-/* Unlink a bad segment if nobody maps it. The lock and the second look at the name keep two that found it bad from unlinking
- * what one of them has made anew meanwhile. True: look again. */
+/* Unlink a bad segment if nobody maps it. The lock and the second look at the name keep two that found it bad from
+ * unlinking what one of them has made anew meanwhile. True: look again. */
 static bool segment_discard(const struct l1 *l1, int fd, const struct stat *bad, const char *why)
 {
         struct stat     now;
@@ -293,7 +293,7 @@ void segment_replace_by_zeros(struct l1 *l1)
              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ memory */
+/* ----------------------------------------------------------------------------------------------------------- memory */
 
 int segment_allocate(int fd, uint64_t from, uint64_t bytes)
 {
@@ -335,8 +335,8 @@ bool segment_take_memory(struct l1 *l1, uint64_t from, uint64_t to)
         error = segment_allocate_by_path(l1, from, to - from);
         if (error == 0)
                 return true;
-        /* The name is out of reach (chroot, another uid) or gone: populating the mapping takes memory just as well, and fails
-         * where a touch would be a SIGBUS (Linux 5.14). */
+        /* The name is out of reach (chroot, another uid) or gone: populating the mapping takes memory just as well,
+         * and fails where a touch would be a SIGBUS (Linux 5.14). */
         if (error != ENOSPC && madvise(l1->base + from, to - from, MADV_POPULATE_WRITE) == 0)
                 return true;
         mt_store_relaxed(&l1->full_until_ns, now_ns + SEGMENT_FULL_NS);

@@ -61,8 +61,8 @@ static inline uint64_t segment_deadline_now(const struct l1 *l1, uint64_t now_ns
 }
 
 /* Between these two a thread may own log segments, tables or counters of the segment. False: the handle is closed, or
- * cannot write. l1_detach() gives the process slot back only when nobody is inside: else the slot's words stay those of a
- * living process until it is gone. Both sides are sequentially consistent: one of them sees the other. */
+ * cannot write. l1_detach() gives the process slot back only when nobody is inside: else the slot's words stay those
+ * of a living process until it is gone. Both sides are sequentially consistent: one of them sees the other. */
 static inline bool segment_enter(struct l1 *l1)
 {
         if (!l1->writable)

@@ -2,14 +2,16 @@
  *
  *   model [--break NAME] [--trace] [--deep]
  *
- * One key, two slots, two log segments of one item each, an item of two halves. A server whose number goes up; a listener that
- * hears of it, loses its connection and comes back; fillers; a reclaimer that clears or promotes; a reader. Every step is
- * one access to shared memory; every process may die, or stand still for as long as it likes, between any two.
+ * One key, two slots, two log segments of one item each, an item of two halves. A server whose number goes up; a
+ * listener that hears of it, loses its connection and comes back; fillers; a reclaimer that clears or promotes; a
+ * reader. Every step is one access to shared memory; every process may die, or stand still for as long as it likes,
+ * between any two.
  *
  * The reader's hit must be whole, and no older than what fresh_at said had been applied when the reader began.
  *
  * The rules that the code keeps are kept here, and each can be broken by name; then the walk must find a lie. Without
- * --break, all of it: no rule broken finds nothing, each broken one finds something. A state is known by two hashes, 128 bits. */
+ * --break, all of it: no rule broken finds nothing, each broken one finds something. A state is known by two hashes,
+ * 128 bits. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -419,7 +421,7 @@ static bool take_step(struct state *s, unsigned n)
         return dies(s, FILLER + n - 2);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- the walk */
+/* --------------------------------------------------------------------------------------------------------- the walk */
 
 struct print {
         uint64_t word[2];

@@ -2,16 +2,17 @@
  *
  *   torture [--seconds S] [--seed X] [--processes N] [--threads]
  *
- * A "server" outside the segment holds a number for each key of each database, which only goes up. Writers raise it, then do
- * what invalidation does: clear the key in L1, and only then say which number has been applied. Fillers do what a miss does: lease,
- * read the server, fill. Readers note what has been applied before they look, and a hit must be
+ * A "server" outside the segment holds a number for each key of each database, which only goes up. Writers raise it,
+ * then do what invalidation does: clear the key in L1, and only then say which number has been applied. Fillers do
+ * what a miss does: lease, read the server, fill. Readers note what has been applied before they look, and a hit must
+ * be
  *   whole      its checksum fits (not torn)
  *   its own    the server, database and key that were asked for (not foreign)
  *   true       no older than what had been applied, by removal or by flush, before the look began (not stale)
  *   in time    not past the deadline that it carries
- * The parent kills and stops at random, makes new processes, some by fork from one that is attached, and after each round has the
- * whole structure verified and sees that the cache still takes in and gives out. With --threads the same workers are
- * threads of one process, and nobody is killed: that is the form for ThreadSanitizer. */
+ * The parent kills and stops at random, makes new processes, some by fork from one that is attached, and after each
+ * round has the whole structure verified and sees that the cache still takes in and gives out. With --threads the same
+ * workers are threads of one process, and nobody is killed: that is the form for ThreadSanitizer. */
 #include "l1/base/log.h"
 #include "l1/l1.h"
 

@@ -4,8 +4,8 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* Promise 2 stands on it: coarse <= real < coarse + clock_tick_ns(). A virtual machine that the host has put aside in the middle
- * of a timer interrupt lags for that long: that much is allowed for. */
+/* Promise 2 stands on it: coarse <= real < coarse + clock_tick_ns(). A virtual machine that the host has put aside in
+ * the middle of a timer interrupt lags for that long: that much is allowed for. */
 START_TEST(lag)
 {
         uint64_t end_ns = clock_precise_ns() + 200 * NS_PER_MS, now_ns = 0;

@@ -1,4 +1,5 @@
-/* check_counters.c - blocks of counters: a thread's own, given back, taken from the dead, shared when there are no more. */
+/* check_counters.c - blocks of counters: a thread's own, given back, taken from the dead, shared when there are no
+ * more. */
 #include "l1_fixture.h"
 
 #include "l1/cache/counters.h"

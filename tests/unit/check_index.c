@@ -105,7 +105,8 @@ static void be_one_of_many(struct together *together, unsigned number)
 
         memset(value, (int)number, sizeof value);
         for (unsigned i = 0; i < 600; i++) {
-                /* As if after a round trip. Who is put off the processor in the middle of an append keeps its log segment. */
+                /* As if after a round trip. Who is put off the processor in the middle of an append keeps its log
+                 * segment. */
                 sched_yield();
                 fixture_number(key, "k", number * 1000 + i);
                 if (!fixture_put(mt_bytes_of(key), mt_bytes(value, sizeof value)))

@@ -216,8 +216,8 @@ static void fill_inherited(void)
                 _exit(2);
 }
 
-/* A fork between lease and fill: the parent's fill stands, the child's late one is refused, and the child draws tokens that its
- * parent does not have. */
+/* A fork between lease and fill: the parent's fill stands, the child's late one is refused, and the child draws tokens
+ * that its parent does not have. */
 START_TEST(fork_between)
 {
         struct l1_key key = fixture_key(KEY);

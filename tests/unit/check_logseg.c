@@ -1,4 +1,5 @@
-/* check_logseg.c - log segments: who owns them, what a reclaim keeps and clears, what the dead and the stopped leave behind. */
+/* check_logseg.c - log segments: who owns them, what a reclaim keeps and clears, what the dead and the stopped leave
+ * behind. */
 #include "l1_fixture.h"
 
 #include "l1/cache/evict.h"

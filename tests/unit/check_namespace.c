@@ -1,4 +1,5 @@
-/* check_namespace.c - servers and namespaces: found, claimed, flushed, given to others; and what the dead leave half done. */
+/* check_namespace.c - servers and namespaces: found, claimed, flushed, given to others; and what the dead leave half
+ * done. */
 #include "l1_fixture.h"
 
 #include "l1/cache/namespace.h"

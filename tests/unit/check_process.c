@@ -1,4 +1,5 @@
-/* check_process.c - who is alive: the dead, zombies, the stopped, reused slots, fork, exec, a main thread that has ended. */
+/* check_process.c - who is alive: the dead, zombies, the stopped, reused slots, fork, exec, a main thread that has
+ * ended. */
 #include "l1_fixture.h"
 
 #include "l1/segment/process.h"
@@ -157,6 +158,27 @@ START_TEST(fork_takes_another)
 }
 END_TEST
 
+/* A child that knows nothing of the fork ends, destructors and all: its parent's word and counters stay the
+ * parent's. */
+START_TEST(ignorant_child)
+{
+        pid_t pid;
+
+        parent_word = l1_self(fixture.l1);
+        l1_count(fixture.l1, COUNTER_hits, 1);
+        pid = fork();
+        if (pid == 0) {
+                l1_detach(fixture.l1);
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+        ck_assert(!l1_owner_dead(fixture.l1, parent_word));
+        ck_assert_uint_eq(l1_self(fixture.l1), parent_word);
+        ck_assert_uint_eq(mt_load_relaxed(&fixture.l1->counters[1].owner), parent_word);
+        ck_assert(fixture_put(mt_bytes_of("k"), mt_bytes_of("v")));
+}
+END_TEST
+
 /* Slots of the dead are taken again, one incarnation later. */
 START_TEST(dead_slots_return)
 {
@@ -309,6 +331,7 @@ int main(void)
         tcase_add_test(all, main_thread_ended);
         tcase_add_test(all, pid_reused);
         tcase_add_test(all, fork_takes_another);
+        tcase_add_test(all, ignorant_child);
         tcase_add_test(all, dead_slots_return);
         tcase_add_test(all, table_full);
         tcase_add_test(all, image_before_exec);
