@@ -82,11 +82,11 @@ served killed
 children | grep -x "$(stat_of servers.listener_pid)" >/dev/null || fail "nobody listens after that"
 ok "the child that listened was killed, another listens"
 
-kill -USR1 "$PID"
 reloaded() {
         two_children && ! children | grep -xF "$old" >/dev/null
 }
 old=$(children)
+kill -USR1 "$PID"
 await 10 reloaded || fail "Apache does not restart"
 in_and_out reloaded
 served reloaded
