@@ -7,20 +7,20 @@
 #ifdef MT_DEBUG
 #include <stdio.h>
 #include <stdlib.h>
-#define MT_ASSERT(cond)                                                                                              \
-        do {                                                                                                         \
-                if (__builtin_expect(!(cond), 0)) {                                                                  \
-                        fprintf(stderr, "mtshim: %s:%d: broken promise: %s\n", __FILE__, __LINE__, #cond);           \
-                        abort();                                                                                     \
-                }                                                                                                    \
+#define MT_ASSERT(cond)                                                                                                \
+        do {                                                                                                           \
+                if (__builtin_expect(!(cond), 0)) {                                                                    \
+                        fprintf(stderr, "mtshim: %s:%d: broken promise: %s\n", __FILE__, __LINE__, #cond);             \
+                        abort();                                                                                       \
+                }                                                                                                      \
         } while (0)
 #else
 #define MT_ASSERT(cond) ((void)sizeof(!(cond)))
 #endif
 
-#define MT_LIKELY(x)   __builtin_expect(!!(x), 1)
-#define MT_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define MT_COLD        __attribute__((cold, noinline))
+#define MT_LIKELY(x)    __builtin_expect(!!(x), 1)
+#define MT_UNLIKELY(x)  __builtin_expect(!!(x), 0)
+#define MT_COLD         __attribute__((cold, noinline))
 #define MT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 #endif

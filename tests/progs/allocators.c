@@ -18,7 +18,7 @@ static void *own_malloc(size_t size)
 
         if (h == NULL)
                 return NULL;
-        *h = (struct head){ magic, size };
+        *h = (struct head){magic, size};
         blocks++;
         made++;
         return h + 1;
@@ -66,7 +66,7 @@ static char *own_strdup(const char *s)
 
 int main(void)
 {
-        hiredisAllocFuncs own = { own_malloc, own_calloc, own_realloc, own_strdup, own_free };
+        hiredisAllocFuncs own = {own_malloc, own_calloc, own_realloc, own_strdup, own_free};
         redisContext     *c, *probe;
         long              before;
 

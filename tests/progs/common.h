@@ -18,9 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define UNUSED      __attribute__((unused))
-#define NS_PER_MS   UINT64_C(1000000)
-#define NS_PER_S    UINT64_C(1000000000)
+#define UNUSED       __attribute__((unused))
+#define NS_PER_MS    UINT64_C(1000000)
+#define NS_PER_S     UINT64_C(1000000000)
 #define NELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
 
 static UNUSED __attribute__((format(printf, 1, 2), noreturn)) void die(const char *format, ...)
@@ -45,7 +45,7 @@ static UNUSED uint64_t now_ns(void)
 
 static UNUSED void sleep_ms(unsigned ms)
 {
-        struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+        struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
 
         while (nanosleep(&ts, &ts) != 0 && errno == EINTR)
                 ;

@@ -12,12 +12,12 @@ enum { KEYS = 50, DATABASES = 3, WORDS = 12, OWED_MAX = 40 };
 
 enum flag {
         NO_FLAG = 0,
-        WRITES = 1,   /* its keys */
-        SORTED = 2,   /* order of the reply is the server's whim */
-        SIGN = 4,     /* integers are times: -2, -1 or positive */
-        ALL = 8,      /* writes what it does not name: everything */
-        SINGLE = 16,  /* not in transactions: would change what follows beyond telling */
-        OPAQUE = 32,  /* for all that a client can tell, it writes anything */
+        WRITES = 1,  /* its keys */
+        SORTED = 2,  /* order of the reply is the server's whim */
+        SIGN = 4,    /* integers are times: -2, -1 or positive */
+        ALL = 8,     /* writes what it does not name: everything */
+        SINGLE = 16, /* not in transactions: would change what follows beyond telling */
+        OPAQUE = 32, /* for all that a client can tell, it writes anything */
 };
 
 struct string {
@@ -31,6 +31,7 @@ struct row {
         unsigned    flags;
 };
 
+/* clang-format off */
 static const struct row rows[] = {
         { "SET k v", WRITES },           { "SET k v EX 100000", WRITES },  { "SET k v NX", WRITES },
         { "SET k v XX GET", WRITES },    { "SET k v KEEPTTL", WRITES },    { "SETNX k v", WRITES },
@@ -90,25 +91,26 @@ static const struct row rare[] = {
         { "DISCARD", SINGLE },
         { "RESET", SINGLE },
 };
+/* clang-format on */
 
 static const struct {
         const char *name, *script;
 } scripts[] = {
-        { "setkey", "return redis.call('set', KEYS[1], ARGV[1])" },
-        { "unnamed", "return redis.call('set', ARGV[1], ARGV[2])" },
-        { "getkey", "return redis.call('type', KEYS[1])" },
+        {"setkey", "return redis.call('set', KEYS[1], ARGV[1])"},
+        {"unnamed", "return redis.call('set', ARGV[1], ARGV[2])"},
+        {"getkey", "return redis.call('type', KEYS[1])"},
 };
 
-static redisContext  *c, *probe;
-static struct string  keys[KEYS];
-static bool           known[KEYS][DATABASES]; /* read, and not written since */
-static unsigned       owed;                   /* replies of the pipeline not yet taken */
-static unsigned       owed_flags[OWED_MAX];   /* a ring: what they are */
-static unsigned       owed_head;
-static uint64_t       state;
-static unsigned long  done, repeated, streams;
-static int            database;
-static bool           queueing, watching;
+static redisContext *c, *probe;
+static struct string keys[KEYS];
+static bool          known[KEYS][DATABASES]; /* read, and not written since */
+static unsigned      owed;                   /* replies of the pipeline not yet taken */
+static unsigned      owed_flags[OWED_MAX];   /* a ring: what they are */
+static unsigned      owed_head;
+static uint64_t      state;
+static unsigned long done, repeated, streams;
+static int           database;
+static bool          queueing, watching;
 
 static uint32_t draw(uint32_t below)
 {
@@ -128,38 +130,33 @@ static void make_keys(void)
         memset(long_key, 'L', sizeof(long_key));
         for (int i = 0; i < KEYS; i++) {
                 snprintf(name, sizeof(name), "k:%d", i);
-                keys[i] = (struct string){ strdup(name), strlen(name) };
+                keys[i] = (struct string){strdup(name), strlen(name)};
         }
         for (int i = KEYS - 5; i < KEYS; i++)
                 free((char *)(uintptr_t)keys[i].p);
-        keys[KEYS - 1] = (struct string){ "", 0 };
-        keys[KEYS - 2] = (struct string){ "k\0with NUL", 10 };
-        keys[KEYS - 3] = (struct string){ "k with spaces", 13 };
-        keys[KEYS - 4] = (struct string){ long_key, sizeof(long_key) };
-        keys[KEYS - 5] = (struct string){ "k\r\n%s", 5 };
+        keys[KEYS - 1] = (struct string){"", 0};
+        keys[KEYS - 2] = (struct string){"k\0with NUL", 10};
+        keys[KEYS - 3] = (struct string){"k with spaces", 13};
+        keys[KEYS - 4] = (struct string){long_key, sizeof(long_key)};
+        keys[KEYS - 5] = (struct string){"k\r\n%s", 5};
 }
 
 static struct string value(void)
 {
-        static char  big[2][6000];
-        static int   turn;
-        char        *p = big[turn ^= 1];
-        size_t       len;
+        static char big[2][6000];
+        static int  turn;
+        char       *p = big[turn ^= 1];
+        size_t      len;
 
         switch (draw(8)) {
-        case 0:
-                return (struct string){ "", 0 };
-        case 1:
-                return (struct string){ "n\0l", 3 };
-        case 2:
-                return (struct string){ "12", 2 };
+        case 0: return (struct string){"", 0};
+        case 1: return (struct string){"n\0l", 3};
+        case 2: return (struct string){"12", 2};
         case 3:
                 len = draw(sizeof(big[0]));
                 memset(p, 'a' + (int)draw(26), len);
-                return (struct string){ p, len };
-        default:
-                len = (size_t)snprintf(p, 64, "value-%u", draw(1000000));
-                return (struct string){ p, len };
+                return (struct string){p, len};
+        default: len = (size_t)snprintf(p, 64, "value-%u", draw(1000000)); return (struct string){p, len};
         }
 }
 
@@ -169,13 +166,13 @@ static struct string number(uint32_t below)
         static int  turn;
         char       *p = text[turn = (turn + 1) % 8];
 
-        return (struct string){ p, (size_t)snprintf(p, sizeof(text[0]), "%u", draw(below)) };
+        return (struct string){p, (size_t)snprintf(p, sizeof(text[0]), "%u", draw(below))};
 }
 
 /* Most commands meet keys of their own type: strings 0-24 and 45-49, hashes 25-29, lists 30-34, sets 35-39, sorted 40-44. */
 static int key_for(const char *verb)
 {
-        static const char *const sets[] = { "SADD", "SREM", "SMEM", "SCAR", "SISM", "SMOV", "SUNI", "SINT", "SDIF" };
+        static const char *const sets[] = {"SADD", "SREM", "SMEM", "SCAR", "SISM", "SMOV", "SUNI", "SINT", "SDIF"};
         int                      first = -1;
 
         if (draw(100) < 10)
@@ -195,7 +192,7 @@ static int key_for(const char *verb)
 
 static struct string word(const char *verb, const char *w, int *key)
 {
-        static const char *const members[] = { "m1", "m2", "m3", "m4", "m5", "m6" };
+        static const char *const members[] = {"m1", "m2", "m3", "m4", "m5", "m6"};
         static char              id[32];
 
         *key = -1;
@@ -219,7 +216,7 @@ static struct string word(const char *verb, const char *w, int *key)
                 if (strcmp(w, scripts[i].name) == 0)
                         w = scripts[i].script;
         }
-        return (struct string){ w, strlen(w) };
+        return (struct string){w, strlen(w)};
 }
 
 struct command {
@@ -243,7 +240,7 @@ static void make(struct command *cmd, const struct row *row)
 {
         char *save = NULL;
 
-        *cmd = (struct command){ .flags = row->flags, .get = -1 };
+        *cmd = (struct command){.flags = row->flags, .get = -1};
         snprintf(cmd->text, sizeof(cmd->text), "%s", row->words);
         for (char *w = strtok_r(cmd->text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
                 int           key;
@@ -260,9 +257,9 @@ static void make(struct command *cmd, const struct row *row)
 
 static void make_get(struct command *cmd, int key)
 {
-        static const char *const verbs[] = { "GET", "get", "GeT" };
+        static const char *const verbs[] = {"GET", "get", "GeT"};
 
-        *cmd = (struct command){ .argc = 2, .get = key };
+        *cmd = (struct command){.argc = 2, .get = key};
         cmd->argv[0] = verbs[draw(NELEMENTS(verbs))];
         cmd->len[0] = 3;
         cmd->argv[1] = keys[key].p;
@@ -336,36 +333,24 @@ static void *vcommand(const char *format, ...)
 static void *by_strings(struct command *cmd)
 {
         switch (cmd->argc) {
-        case 1:
-                return redisCommand(c, "%s", W(0));
-        case 2:
-                return redisCommand(c, "%s  %s ", W(0), W(1));
-        case 3:
-                return vcommand(" %s %s %s", W(0), W(1), W(2));
-        case 4:
-                return redisCommand(c, "%s %s %s %s", W(0), W(1), W(2), W(3));
-        case 5:
-                return redisCommand(c, "%s %s %s %s %s", W(0), W(1), W(2), W(3), W(4));
-        default:
-                return redisCommandArgv(c, cmd->argc, cmd->argv, NULL);
+        case 1: return redisCommand(c, "%s", W(0));
+        case 2: return redisCommand(c, "%s  %s ", W(0), W(1));
+        case 3: return vcommand(" %s %s %s", W(0), W(1), W(2));
+        case 4: return redisCommand(c, "%s %s %s %s", W(0), W(1), W(2), W(3));
+        case 5: return redisCommand(c, "%s %s %s %s %s", W(0), W(1), W(2), W(3), W(4));
+        default: return redisCommandArgv(c, cmd->argc, cmd->argv, NULL);
         }
 }
 
 static void *by_binaries(struct command *cmd)
 {
         switch (cmd->argc) {
-        case 1:
-                return redisCommand(c, "%b", B(0));
-        case 2:
-                return vcommand("%b %b", B(0), B(1));
-        case 3:
-                return redisCommand(c, "%b %b %b", B(0), B(1), B(2));
-        case 4:
-                return redisCommand(c, "%b %b %b %b", B(0), B(1), B(2), B(3));
-        case 5:
-                return redisCommand(c, "%b %b %b %b %b", B(0), B(1), B(2), B(3), B(4));
-        default:
-                return redisCommandArgv(c, cmd->argc, cmd->argv, cmd->len);
+        case 1: return redisCommand(c, "%b", B(0));
+        case 2: return vcommand("%b %b", B(0), B(1));
+        case 3: return redisCommand(c, "%b %b %b", B(0), B(1), B(2));
+        case 4: return redisCommand(c, "%b %b %b %b", B(0), B(1), B(2), B(3));
+        case 5: return redisCommand(c, "%b %b %b %b %b", B(0), B(1), B(2), B(3), B(4));
+        default: return redisCommandArgv(c, cmd->argc, cmd->argv, cmd->len);
         }
 }
 
@@ -383,18 +368,12 @@ static void *by_literal(struct command *cmd)
 static void *by_get(struct command *cmd)
 {
         switch (draw(6)) {
-        case 0:
-                return redisCommand(c, "GET %s", W(1));
-        case 1:
-                return redisCommand(c, "get  %b", B(1));
-        case 2:
-                return redisCommand(c, "GET k:%d", cmd->get);
-        case 3:
-                return redisCommand(c, "  GET k:%s ", W(1) + 2);
-        case 4:
-                return vcommand("GET %s", W(1));
-        default:
-                return redisCommand(c, "GET %s%s", "k:", W(1) + 2);
+        case 0: return redisCommand(c, "GET %s", W(1));
+        case 1: return redisCommand(c, "get  %b", B(1));
+        case 2: return redisCommand(c, "GET k:%d", cmd->get);
+        case 3: return redisCommand(c, "  GET k:%s ", W(1) + 2);
+        case 4: return vcommand("GET %s", W(1));
+        default: return redisCommand(c, "GET %s%s", "k:", W(1) + 2);
         }
 }
 
@@ -432,9 +411,7 @@ static void pipelined(struct command *cmd)
         int       rc;
 
         switch (draw(3)) {
-        case 0:
-                rc = redisAppendCommandArgv(c, cmd->argc, cmd->argv, cmd->len);
-                break;
+        case 0: rc = redisAppendCommandArgv(c, cmd->argc, cmd->argv, cmd->len); break;
         case 1:
                 if (cmd->argc == 2) {
                         rc = redisAppendCommand(c, "%b %b", B(0), B(1));
@@ -472,7 +449,7 @@ static void any(struct command *cmd, bool transaction)
 
 static void run_row(const char *words)
 {
-        const struct row row = { words, NO_FLAG };
+        const struct row row = {words, NO_FLAG};
         struct command   cmd;
 
         make(&cmd, &row);
@@ -566,7 +543,8 @@ static void seldom(void)
         make(&cmd, row);
         synchronous(&cmd);
         done++;
-        if ((cmd.flags & OPAQUE) != 0) /* whoever serves GETs has to find out first what it wrote; nothing is printed meanwhile */
+        if ((cmd.flags & OPAQUE) !=
+            0) /* whoever serves GETs has to find out first what it wrote; nothing is printed meanwhile */
                 (void)warm(c, probe, "settle", 6, NS_PER_S / 5);
         if (strncmp(row->words, "SELECT ", 7) == 0 && atoi(cmd.argv[1]) < DATABASES)
                 database = atoi(cmd.argv[1]);

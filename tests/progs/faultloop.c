@@ -67,7 +67,7 @@ static void read_for(uint64_t ns)
         do {
                 for (int i = 0; i < 20; i++)
                         read_once();
-                nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+                nanosleep(&(struct timespec){0, 100000}, NULL);
         } while (now_ns() < until_ns);
 }
 
@@ -186,7 +186,7 @@ static bool both(pid_t child)
                 die("fork: %s", strerror(errno));
         if (child == 0) {
                 c = must_connect();
-                judge = (struct judge){ 0 };
+                judge = (struct judge){0};
                 read_for(bound_ns());
                 _exit(read_until_served(NS_PER_S) ? 0 : 1);
         }
@@ -220,7 +220,8 @@ static bool fault_spawn(void)
 
 static bool fault_exec(void)
 {
-        char *argv[] = { (char *)(uintptr_t)"faultloop", (char *)(uintptr_t)history_path, (char *)(uintptr_t)"none", NULL };
+        char *argv[] = {(char *)(uintptr_t) "faultloop", (char *)(uintptr_t)history_path, (char *)(uintptr_t) "none",
+                        NULL};
 
         execv("/proc/self/exe", argv);
         die("execv: %s", strerror(errno));
@@ -287,7 +288,7 @@ static bool seccomp(uint32_t action, const char *way)
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
                 BPF_STMT(BPF_RET | BPF_K, action),
         };
-        struct sock_fprog program = { .len = NELEMENTS(filter), .filter = filter };
+        struct sock_fprog program = {.len = NELEMENTS(filter), .filter = filter};
         long              rc;
 
         if (strcmp(way, "prctl") == 0) {
@@ -308,10 +309,10 @@ static bool seccomp(uint32_t action, const char *way)
         return false;
 }
 
-#define SECCOMP(name, action, way)                                                                                   \
-        static bool name(void)                                                                                       \
-        {                                                                                                            \
-                return seccomp(action, way);                                                                         \
+#define SECCOMP(name, action, way)                                                                                     \
+        static bool name(void)                                                                                         \
+        {                                                                                                              \
+                return seccomp(action, way);                                                                           \
         }
 SECCOMP(fault_seccomp, SECCOMP_RET_ERRNO | EPERM, "prctl")
 SECCOMP(fault_seccomp_kill, SECCOMP_RET_KILL_PROCESS, "prctl")
@@ -345,28 +346,28 @@ static bool fault_seteuid(void)
 
 static const struct {
         const char *name;
-        bool      (*bring_about)(void);
+        bool (*bring_about)(void);
 } faults[] = {
-        { "none", fault_none },
-        { "closefrom", fault_closefrom },
-        { "daemon", fault_daemon },
-        { "fork", fault_fork },
-        { "fork-both", fault_fork_both },
-        { "raw-fork", fault_raw_fork },
-        { "raw-fork-both", fault_raw_fork_both },
-        { "spawn", fault_spawn },
-        { "exec", fault_exec },
-        { "exec-away", fault_exec_away },
-        { "signalfd", fault_signalfd },
-        { "pthread_exit", fault_pthread_exit },
-        { "seccomp", fault_seccomp },
-        { "seccomp-kill", fault_seccomp_kill },
-        { "seccomp-raw", fault_seccomp_raw },
-        { "seccomp-raw-kill", fault_seccomp_raw_kill },
-        { "seccomp-tsync", fault_seccomp_tsync },
-        { "seccomp-tsync-kill", fault_seccomp_tsync_kill },
-        { "setuid", fault_setuid },
-        { "seteuid", fault_seteuid },
+        {"none", fault_none},
+        {"closefrom", fault_closefrom},
+        {"daemon", fault_daemon},
+        {"fork", fault_fork},
+        {"fork-both", fault_fork_both},
+        {"raw-fork", fault_raw_fork},
+        {"raw-fork-both", fault_raw_fork_both},
+        {"spawn", fault_spawn},
+        {"exec", fault_exec},
+        {"exec-away", fault_exec_away},
+        {"signalfd", fault_signalfd},
+        {"pthread_exit", fault_pthread_exit},
+        {"seccomp", fault_seccomp},
+        {"seccomp-kill", fault_seccomp_kill},
+        {"seccomp-raw", fault_seccomp_raw},
+        {"seccomp-raw-kill", fault_seccomp_raw_kill},
+        {"seccomp-tsync", fault_seccomp_tsync},
+        {"seccomp-tsync-kill", fault_seccomp_tsync_kill},
+        {"setuid", fault_setuid},
+        {"seteuid", fault_seteuid},
 };
 
 static int bring_about(const char *name)
@@ -408,7 +409,8 @@ static int await_served(double seconds, uint64_t pid)
         uint64_t begun_ns = now_ns(), deadline_ns = begun_ns + (uint64_t)(seconds * 1e9);
 
         do {
-                if (atomic_load(&h->served_ns) > begun_ns + bound_ns() && (pid == 0 || atomic_load(&h->served_pid) == pid))
+                if (atomic_load(&h->served_ns) > begun_ns + bound_ns() &&
+                    (pid == 0 || atomic_load(&h->served_pid) == pid))
                         return 0;
                 sleep_ms(2);
         } while (now_ns() < deadline_ns);

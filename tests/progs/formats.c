@@ -55,12 +55,12 @@ static void report(const char *title, char *text[TURNS])
                 free(text[i]);
 }
 
-#define TRY(title, call)                                                                                             \
-        do {                                                                                                         \
-                char *text_[TURNS];                                                                                  \
-                for (int i_ = 0; i_ < TURNS; i_++, made++)                                                           \
-                        text_[i_] = consume(call);                                                                   \
-                report(title, text_);                                                                                \
+#define TRY(title, call)                                                                                               \
+        do {                                                                                                           \
+                char *text_[TURNS];                                                                                    \
+                for (int i_ = 0; i_ < TURNS; i_++, made++)                                                             \
+                        text_[i_] = consume(call);                                                                     \
+                report(title, text_);                                                                                  \
         } while (0)
 #define FORMAT(...) TRY(#__VA_ARGS__, redisCommand(c, __VA_ARGS__))
 
@@ -138,9 +138,9 @@ static void shapes(void)
 
 static void vectors(void)
 {
-        const char  *plain[] = { "GET", "key" }, *lower[] = { "get", "key" }, *nul[] = { "GET", "k\0y" };
-        const char  *empty[] = { "GET", "" }, *three[] = { "GET", "key", "key" }, *cut[] = { "GETX", "keyed" };
-        const size_t len[] = { 3, 3, 3 }, zero[] = { 3, 0 };
+        const char  *plain[] = {"GET", "key"}, *lower[] = {"get", "key"}, *nul[] = {"GET", "k\0y"};
+        const char  *empty[] = {"GET", ""}, *three[] = {"GET", "key", "key"}, *cut[] = {"GETX", "keyed"};
+        const size_t len[] = {3, 3, 3}, zero[] = {3, 0};
 
         TRY("argv", redisCommandArgv(c, 2, plain, NULL));
         TRY("argv, lengths", redisCommandArgv(c, 2, plain, len));
@@ -156,8 +156,8 @@ static void vectors(void)
 
 static void sizes(void)
 {
-        static const size_t size[] = { 0, 1, 7, 8, 100, 1023, 4096, 65536, 1000000, 1 << 20, (1 << 20) + 1, 3 << 20 };
-        static const size_t klen[] = { 1, 255, 1022, 1023, 1024, 16384, 16385, 100000 };
+        static const size_t size[] = {0, 1, 7, 8, 100, 1023, 4096, 65536, 1000000, 1 << 20, (1 << 20) + 1, 3 << 20};
+        static const size_t klen[] = {1, 255, 1022, 1023, 1024, 16384, 16385, 100000};
         char               *value = malloc(3 << 20), key[40], title[40];
 
         for (size_t i = 0; i < 3 << 20; i++)
@@ -178,7 +178,7 @@ static void sizes(void)
 /* Formats that hiredis refuses put an error on the context: each has one of its own. */
 static void refused(void)
 {
-        static const char *const bad[] = { "GET %z", "GET %", "GET %lls", "GET %k%s", "GET %*d" };
+        static const char *const bad[] = {"GET %z", "GET %", "GET %lls", "GET %k%s", "GET %*d"};
         redisContext            *keep = c;
 
         for (size_t i = 0; i < NELEMENTS(bad); i++) {

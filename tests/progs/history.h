@@ -12,13 +12,13 @@
 enum { HISTORY_MAX = 1 << 20 };
 
 struct history {
-        _Atomic uint64_t next;       /* sequence number that the writer writes next; the first is 1 */
-        _Atomic uint64_t reads;      /* by all readers */
-        _Atomic uint64_t late;       /* reads that saw less than they had to */
-        _Atomic uint64_t errors;     /* reads that failed: the connection was cut, the server away */
-        _Atomic uint64_t served_ns;  /* when a reader last saw that its GETs do not travel */
+        _Atomic uint64_t next;      /* sequence number that the writer writes next; the first is 1 */
+        _Atomic uint64_t reads;     /* by all readers */
+        _Atomic uint64_t late;      /* reads that saw less than they had to */
+        _Atomic uint64_t errors;    /* reads that failed: the connection was cut, the server away */
+        _Atomic uint64_t served_ns; /* when a reader last saw that its GETs do not travel */
         _Atomic uint64_t served_pid;
-        _Atomic uint64_t worst_ns;   /* oldest value seen: read begun - acknowledgement of the next one */
+        _Atomic uint64_t worst_ns; /* oldest value seen: read begun - acknowledgement of the next one */
         _Atomic uint64_t stop;
         _Atomic uint64_t acked_ns[HISTORY_MAX]; /* 0: not acknowledged (yet, or at all) */
 };

@@ -53,7 +53,8 @@ static void print_signals(const char *when)
                 blocked += sigismember(&mask, i) == 1;
                 pending += sigismember(&waiting, i) == 1;
         }
-        printf("%s: %u signals handled or ignored, %u blocked, %u pending, umask %03o\n", when, handled, blocked, pending, old);
+        printf("%s: %u signals handled or ignored, %u blocked, %u pending, umask %03o\n", when, handled, blocked,
+               pending, old);
 }
 
 static int state(void)
@@ -114,7 +115,7 @@ static int own_stderr(const char *path)
 
 static int few(void)
 {
-        struct rlimit limit = { 0, 0 };
+        struct rlimit limit = {0, 0};
         redisContext *c = must_connect();
         uint64_t      until_ns = now_ns() + NS_PER_S / 2;
 

@@ -32,9 +32,9 @@ struct word {
 };
 
 struct slot {
-        char                        name[16];
-        redisContext               *c;
-        redisReplyObjectFunctions  *fn; /* hiredis' own, while ours are in place */
+        char                       name[16];
+        redisContext              *c;
+        redisReplyObjectFunctions *fn; /* hiredis' own, while ours are in place */
 };
 
 static struct slot   slots[64];
@@ -164,7 +164,7 @@ static void op_fn(struct word *w, int n)
 static void op_connect(struct word *w, int n)
 {
         struct slot   *s = slot_of(w[1].p);
-        struct timeval second = { 1, 0 };
+        struct timeval second = {1, 0};
         const char    *how = n > 2 ? w[2].p : "";
         char           host[64];
         int            port = server_port(host);
@@ -342,7 +342,7 @@ static void op_reconnect(struct word *w, int n)
 static void op_timeout(struct word *w, int n)
 {
         long           ms = n > 2 ? atol(w[2].p) : 100;
-        struct timeval tv = { ms / 1000, (ms % 1000) * 1000 };
+        struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
         redisSetTimeout(live(w[1].p), tv);
 }
@@ -416,18 +416,34 @@ static void op_sleep(struct word *w, int n)
 
 static const struct {
         const char *name;
-        void      (*f)(struct word *w, int n);
-        int         words;
+        void (*f)(struct word *w, int n);
+        int words;
 } ops[] = {
-        { "connect", op_connect, 2 },   { "free", op_free, 2 },         { "cmd", op_cmd, 3 },
-        { "append", op_append, 3 },     { "appendraw", op_appendraw, 3 }, { "reply", op_reply, 2 },
-        { "readerreply", op_readerreply, 2 }, { "write", op_write, 2 }, { "read", op_read, 2 },
-        { "hit", op_hit, 3 },           { "travels", op_travels, 3 },       { "warm", op_warm, 3 },
-        { "await", op_await, 4 },       { "unlike", op_unlike, 4 },     { "reconnect", op_reconnect, 2 },
-        { "timeout", op_timeout, 3 },   { "err", op_err, 2 },           { "seterr", op_seterr, 3 },
-        { "nonblock", op_nonblock, 2 }, { "block", op_nonblock, 2 },    { "feed", op_feed, 3 },
-        { "fn", op_fn, 3 },             { "foreign", op_foreign, 2 },   { "advance", op_advance, 2 },
-        { "sleep", op_sleep, 2 },
+        {"connect", op_connect, 2},
+        {"free", op_free, 2},
+        {"cmd", op_cmd, 3},
+        {"append", op_append, 3},
+        {"appendraw", op_appendraw, 3},
+        {"reply", op_reply, 2},
+        {"readerreply", op_readerreply, 2},
+        {"write", op_write, 2},
+        {"read", op_read, 2},
+        {"hit", op_hit, 3},
+        {"travels", op_travels, 3},
+        {"warm", op_warm, 3},
+        {"await", op_await, 4},
+        {"unlike", op_unlike, 4},
+        {"reconnect", op_reconnect, 2},
+        {"timeout", op_timeout, 3},
+        {"err", op_err, 2},
+        {"seterr", op_seterr, 3},
+        {"nonblock", op_nonblock, 2},
+        {"block", op_nonblock, 2},
+        {"feed", op_feed, 3},
+        {"fn", op_fn, 3},
+        {"foreign", op_foreign, 2},
+        {"advance", op_advance, 2},
+        {"sleep", op_sleep, 2},
 };
 
 static void play(char *line)

@@ -27,23 +27,23 @@ static const struct trap {
         const char *name, *reply;
         bool        close;
 } trap_replies[] = {
-        { "close", "", true },
-        { "half", "$100\r\nabc", true },
-        { "halfline", "$10", true },
-        { "cut", "$5\r\nvalue\r", true },
-        { "garbage", "!!!garbage\r\n", false },
-        { "stall", "", false },
-        { "status", "+FINE\r\n", false },
-        { "integer", ":42\r\n", false },
-        { "array", "*2\r\n$1\r\na\r\n$1\r\nb\r\n", false },
-        { "nilarray", "*-1\r\n", false },
-        { "error", "-ERR as you like it\r\n", false },
-        { "badlen", "$-7\r\n", false },
-        { "nolen", "$x\r\n", false },
-        { "hugelen", "$99999999999999999999\r\n", false },
-        { "noend", "$5\r\nvalueXY", true },
-        { "two", "+one\r\n+two\r\n", false },
-        { "deep", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n+x\r\n", false },
+        {"close", "", true},
+        {"half", "$100\r\nabc", true},
+        {"halfline", "$10", true},
+        {"cut", "$5\r\nvalue\r", true},
+        {"garbage", "!!!garbage\r\n", false},
+        {"stall", "", false},
+        {"status", "+FINE\r\n", false},
+        {"integer", ":42\r\n", false},
+        {"array", "*2\r\n$1\r\na\r\n$1\r\nb\r\n", false},
+        {"nilarray", "*-1\r\n", false},
+        {"error", "-ERR as you like it\r\n", false},
+        {"badlen", "$-7\r\n", false},
+        {"nolen", "$x\r\n", false},
+        {"hugelen", "$99999999999999999999\r\n", false},
+        {"noend", "$5\r\nvalueXY", true},
+        {"two", "+one\r\n+two\r\n", false},
+        {"deep", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n+x\r\n", false},
 };
 
 static void drop(struct pair *p)
@@ -71,7 +71,7 @@ static bool pass(int fd, const char *p, size_t len)
 static void spring(struct pair *p, const char *buf, const char *key, bool alone)
 {
         const char   *what = strchr(key, ':') + 1, *command = key;
-        struct pollfd fd = { .fd = p->server, .events = POLLIN };
+        struct pollfd fd = {.fd = p->server, .events = POLLIN};
         char          answer[CHUNK];
         ssize_t       n;
 
@@ -130,8 +130,8 @@ static void from_server(struct pair *p)
 
 static int listen_on(const char *name)
 {
-        struct sockaddr_un un = { .sun_family = AF_UNIX };
-        struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t          length = sizeof(in);
         int                fd = socket(name[0] == '/' ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
 
@@ -162,7 +162,7 @@ static void accept_pair(int fd)
                 if (pairs[i].client >= 0)
                         continue;
                 setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-                pairs[i] = (struct pair){ .client = client, .server = raw_socket(server) };
+                pairs[i] = (struct pair){.client = client, .server = raw_socket(server)};
                 if (pairs[i].server < 0)
                         drop(&pairs[i]);
                 return;
@@ -203,13 +203,13 @@ int main(int argc, char **argv)
                 pairs[i].client = pairs[i].server = -1;
         listener = listen_on(argv[1]);
         for (;;) {
-                fds[0] = (struct pollfd){ .fd = 0, .events = POLLIN };
-                fds[1] = (struct pollfd){ .fd = stall_all ? -1 : listener, .events = POLLIN };
+                fds[0] = (struct pollfd){.fd = 0, .events = POLLIN};
+                fds[1] = (struct pollfd){.fd = stall_all ? -1 : listener, .events = POLLIN};
                 for (int i = 0; i < PAIRS; i++) {
                         bool quiet = stall_all || (stall_listener && pairs[i].listener);
 
-                        fds[2 + 2 * i] = (struct pollfd){ .fd = quiet ? -1 : pairs[i].client, .events = POLLIN };
-                        fds[3 + 2 * i] = (struct pollfd){ .fd = quiet ? -1 : pairs[i].server, .events = POLLIN };
+                        fds[2 + 2 * i] = (struct pollfd){.fd = quiet ? -1 : pairs[i].client, .events = POLLIN};
+                        fds[3 + 2 * i] = (struct pollfd){.fd = quiet ? -1 : pairs[i].server, .events = POLLIN};
                 }
                 if (poll(fds, NELEMENTS(fds), -1) < 0)
                         continue;

@@ -12,7 +12,7 @@ static int         keys;
 static void set(struct raw *raw, const char *value, int i)
 {
         char        key[32], text[32];
-        const char *argv[] = { "SET", key, value };
+        const char *argv[] = {"SET", key, value};
 
         snprintf(key, sizeof(key), "race:%d", i);
         if (!raw_command(raw, 3, argv, NULL) || !raw_reply(raw, text, sizeof(text)) || text[0] != '+')

@@ -18,8 +18,8 @@ struct raw {
 
 static UNUSED int raw_socket(const char *name)
 {
-        struct sockaddr_un un = { .sun_family = AF_UNIX };
-        struct sockaddr_in in = { .sin_family = AF_INET };
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        struct sockaddr_in in = {.sin_family = AF_INET};
         struct sockaddr   *address = (struct sockaddr *)&un;
         socklen_t          length = sizeof(un);
         char               host[64];

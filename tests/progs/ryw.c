@@ -41,7 +41,7 @@ static void by_command(const char *v)
 
 static void by_argv(const char *v)
 {
-        const char *argv[] = { "set", "k", v };
+        const char *argv[] = {"set", "k", v};
 
         freeReplyObject(must(redisCommandArgv(c, 3, argv, NULL)));
 }
@@ -72,7 +72,7 @@ static void by_append(const char *v)
 
 static void by_append_argv(const char *v)
 {
-        const char *argv[] = { "MSET", "other", "1", "k", v };
+        const char *argv[] = {"MSET", "other", "1", "k", v};
 
         redisAppendCommandArgv(c, 5, argv, NULL);
         get_replies(1);
@@ -246,7 +246,7 @@ static void async_connect(void)
 static void async_until_answered(void)
 {
         while (!answered) {
-                struct pollfd fd = { .fd = async->c.fd, .events = wanted };
+                struct pollfd fd = {.fd = async->c.fd, .events = wanted};
 
                 if (poll(&fd, 1, 5000) <= 0)
                         die("no event");
@@ -280,7 +280,7 @@ static void by_async(const char *v)
 
 static void by_async_argv(const char *v)
 {
-        const char *argv[] = { "SET", "k", v };
+        const char *argv[] = {"SET", "k", v};
 
         answered = false;
         redisAsyncCommand(async, NULL, NULL, "SET k %s", "never seen");
@@ -312,36 +312,36 @@ static void by_async_multi(const char *v)
 
 static const struct road {
         const char *name;
-        void      (*write)(const char *value);
-        bool        absent; /* the key is gone afterwards */
-        bool        alone;  /* only the connection that wrote is promised to see it at once */
-        int         steps;
+        void (*write)(const char *value);
+        bool absent; /* the key is gone afterwards */
+        bool alone;  /* only the connection that wrote is promised to see it at once */
+        int  steps;
 } roads[] = {
-        { "command", by_command, false, false, STEPS },
-        { "argv", by_argv, false, false, STEPS },
-        { "vcommand", by_vcommand, false, false, STEPS },
-        { "append", by_append, false, false, STEPS },
-        { "append-argv", by_append_argv, false, false, STEPS },
-        { "formatted", by_formatted, false, false, STEPS },
-        { "buffers", by_buffers, false, false, STEPS },
-        { "shifted", by_shifted, false, false, STEPS },
-        { "multi", by_multi, false, false, STEPS },
-        { "multi-pipelined", by_multi_pipelined, false, false, STEPS },
-        { "eval", by_eval, false, false, STEPS },
-        { "eval-unnamed", by_eval_unnamed, false, true, 2000 },
-        { "fcall-unnamed", by_fcall_unnamed, false, true, STEPS },
-        { "rename", by_rename, false, false, STEPS },
-        { "copy", by_copy, false, false, STEPS },
-        { "copy-database", by_copy_database, false, false, STEPS },
-        { "move", by_move, false, false, STEPS },
-        { "swapdb", by_swapdb, false, false, 50 },
-        { "flushdb", by_flushdb, true, false, 50 },
-        { "flushall", by_flushall, true, false, 50 },
-        { "del", by_del, true, false, STEPS },
-        { "async", by_async, false, false, STEPS },
-        { "async-argv", by_async_argv, false, false, STEPS },
-        { "async-formatted", by_async_formatted, false, false, STEPS },
-        { "async-multi", by_async_multi, false, false, STEPS },
+        {"command", by_command, false, false, STEPS},
+        {"argv", by_argv, false, false, STEPS},
+        {"vcommand", by_vcommand, false, false, STEPS},
+        {"append", by_append, false, false, STEPS},
+        {"append-argv", by_append_argv, false, false, STEPS},
+        {"formatted", by_formatted, false, false, STEPS},
+        {"buffers", by_buffers, false, false, STEPS},
+        {"shifted", by_shifted, false, false, STEPS},
+        {"multi", by_multi, false, false, STEPS},
+        {"multi-pipelined", by_multi_pipelined, false, false, STEPS},
+        {"eval", by_eval, false, false, STEPS},
+        {"eval-unnamed", by_eval_unnamed, false, true, 2000},
+        {"fcall-unnamed", by_fcall_unnamed, false, true, STEPS},
+        {"rename", by_rename, false, false, STEPS},
+        {"copy", by_copy, false, false, STEPS},
+        {"copy-database", by_copy_database, false, false, STEPS},
+        {"move", by_move, false, false, STEPS},
+        {"swapdb", by_swapdb, false, false, 50},
+        {"flushdb", by_flushdb, true, false, 50},
+        {"flushall", by_flushall, true, false, 50},
+        {"del", by_del, true, false, STEPS},
+        {"async", by_async, false, false, STEPS},
+        {"async-argv", by_async_argv, false, false, STEPS},
+        {"async-formatted", by_async_formatted, false, false, STEPS},
+        {"async-multi", by_async_multi, false, false, STEPS},
 };
 
 static void expect(const struct road *road, redisContext *reader, const char *who, const char *value)

@@ -11,8 +11,8 @@
 
 static bool open_way(struct raw *raw, const char *name)
 {
-        const char *auth[] = { "AUTH", getenv("MT_WRITER_AUTH") };
-        const char *quiet[] = { "SET", "fault:quiet", "quiet" };
+        const char *auth[] = {"AUTH", getenv("MT_WRITER_AUTH")};
+        const char *quiet[] = {"SET", "fault:quiet", "quiet"};
         char        text[64];
 
         if (!raw_open(raw, name))
@@ -25,9 +25,9 @@ static bool open_way(struct raw *raw, const char *name)
 int main(int argc, char **argv)
 {
         struct history *h = history_map(argv[1]);
-        struct timespec pause = { 0, (argc > 2 ? atol(argv[2]) : 1000) * 1000 };
+        struct timespec pause = {0, (argc > 2 ? atol(argv[2]) : 1000) * 1000};
         const char     *name = getenv("MT_WRITER") != NULL ? getenv("MT_WRITER") : server_name();
-        struct raw      raw = { .fd = -1 };
+        struct raw      raw = {.fd = -1};
 
         signal(SIGPIPE, SIG_IGN);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         while (!atomic_load(&h->stop)) {
                 uint64_t    seq = atomic_load(&h->next);
                 char        value[32], text[64];
-                const char *set[] = { "SET", "fault:step", value };
+                const char *set[] = {"SET", "fault:step", value};
 
                 if (raw.fd < 0 && !open_way(&raw, name)) {
                         raw_close(&raw);

@@ -125,13 +125,13 @@ static long run_churn(void)
 
 static const struct {
         const char *name;
-        long      (*f)(void);
-        long        travel; /* at most so many of a hundred GETs may reach the server */
+        long (*f)(void);
+        long travel; /* at most so many of a hundred GETs may reach the server */
 } modes[] = {
-        { "own", run_own, 85 }, /* one of three is the first after its write */
-        { "handed", run_handed, 100 },
-        { "many", many, 40 },
-        { "churn", run_churn, 40 },
+        {"own", run_own, 85}, /* one of three is the first after its write */
+        {"handed", run_handed, 100},
+        {"many", many, 40},
+        {"churn", run_churn, 40},
 };
 
 int main(int argc, char **argv)

@@ -6,8 +6,8 @@
 
 struct reference_row {
         enum command_class class;
-        uint32_t           argument, count;
-        uint64_t           first; /* hashes are first, first + 1, ... */
+        uint32_t argument, count;
+        uint64_t first; /* hashes are first, first + 1, ... */
 };
 
 static void owed_put(struct owed_queue *q, const struct reference_row *row)
@@ -71,8 +71,9 @@ END_TEST
 START_TEST(the_last_row_can_be_taken_back)
 {
         struct owed_queue    q = {0};
-        struct reference_row a = {.class = COMMAND_WRITE, .count = 2, .first = 1}, b = {.class = COMMAND_SCRIPT, .count = 40, .first = 9};
-        struct owed_row      none;
+        struct reference_row a = {.class = COMMAND_WRITE, .count = 2, .first = 1},
+                             b = {.class = COMMAND_SCRIPT, .count = 40, .first = 9};
+        struct owed_row none;
 
         owed_put(&q, &a);
         owed_put(&q, &b);
