@@ -18,12 +18,13 @@
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
 #
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
-# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target), SEED (torture).
+# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target), SEED (torture),
+# HIREDIS=1.2 (e2e with the one of deps-matrix).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
 WERROR  ?= -Werror
-SECS ?= 30
+SECS    ?= 30
 SEED    ?= 1
 FLAVOUR ?= release
 export MATRIX ?= $(abspath $(BUILD)/matrix)
@@ -36,7 +37,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-print-directory
 Q = $(if $(V),,@)
-SAY = $(if $(V),,@printf '  %-5s %s\n')
+SAY = $(if $(V)$(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),@:,@printf '  %-5s %s\n')
 
 # ------------------------------------------------------------------------------------------------------- sources
 
@@ -237,7 +238,7 @@ valgrind: testclock-programs
 	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
 e2e differential: all programs
 	+$(Q)$(call flavour,testclock,all)
-	$(Q)tests/e2e/run --build $(BUILD) $(if $(filter differential,$@),--only differential)
+	$(Q)tests/e2e/run --build $(BUILD) $(if $(HIREDIS),--hiredis $(HIREDIS)) $(if $(filter differential,$@),--only differential)
 lint:
 	$(Q)tests/lint/run
 abi: all
