@@ -11,6 +11,7 @@
  *   hit C KEY | travels C KEY              GET, which must not, must reach the server (required only when shimmed)
  *   warm C KEY                             GET until it does not
  *   await C KEY VALUE                      GET until it says VALUE, at most the bound (MT_BOUND_MS) and a little
+ *   untilsaid C KEY FILE                   GET until there is anything in the file (when shimmed)
  *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
  *   foreign WORD...                        by a plain socket: nobody here knows of it
@@ -23,6 +24,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 enum { WORDS = 64, SLOTS = 8192 };
 
@@ -318,6 +320,20 @@ static void op_await(struct word *w, int n)
                 die("line %u: GET %s does not say %s within the bound", line_number, w[2].p, w[3].p);
 }
 
+static void op_untilsaid(struct word *w, int n)
+{
+        uint64_t    deadline_ns = now_ns() + 10 * NS_PER_S;
+        struct stat file;
+
+        (void)n;
+        while (shimmed() && (stat(w[3].p, &file) != 0 || file.st_size == 0)) {
+                drop_reply(redisCommand(live(w[1].p), "GET %b", w[2].p, w[2].len));
+                sleep_ms(2);
+                if (now_ns() > deadline_ns)
+                        die("line %u: nothing in %s", line_number, w[3].p);
+        }
+}
+
 static void op_unlike(struct word *w, int n)
 {
         const char *argv[WORDS];
@@ -432,6 +448,7 @@ static const struct {
         {"travels", op_travels, 3},
         {"warm", op_warm, 3},
         {"await", op_await, 4},
+        {"untilsaid", op_untilsaid, 4},
         {"unlike", op_unlike, 4},
         {"reconnect", op_reconnect, 2},
         {"timeout", op_timeout, 3},
