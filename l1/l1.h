@@ -33,9 +33,11 @@ struct l1_config {
         uint64_t    size_bytes;     /* MTSHIM_L1_SIZE; counts only for whoever creates it */
         uint64_t    max_item_bytes; /* MTSHIM_L1_MAX_ITEM */
         const char *directory;      /* NULL: /dev/shm */
+        bool        again;          /* an earlier attempt has said what is wrong: not a second line for it */
 };
 
-/* Map the segment of the effective uid, or create it. NULL: one line has said why, the caller goes on without L1.
+/* Map the segment of the effective uid, or create it. NULL: one line has said why (unless again), the caller goes on
+ * without L1.
  * The name digests uid, SEGMENT_ABI and the pid, network and time namespaces. No descriptor stays open. */
 struct l1 *l1_attach(const struct l1_config *config);
 /* The same, but never creates and never claims anything: for the mtshim command. Maps the whole read-only if

@@ -86,7 +86,7 @@ static enum create_result create_verdict(const struct l1 *l1, int error)
                 return CREATE_DONE;
         if (error == EEXIST)
                 return CREATE_EXISTS;
-        log_line(LOG_WARN, "cannot create %s: %s; going on without L1", l1->path, strerrordesc_np(error));
+        log_line(segment_loudness(l1), "cannot create %s: %s; going on without L1", l1->path, strerrordesc_np(error));
         return CREATE_FAILED;
 }
 

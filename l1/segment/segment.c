@@ -68,14 +68,14 @@ static bool segment_name(struct l1 *l1, const struct l1_config *config)
 
         segment_namespaces(&facts[2]);
         if (name[0] == '\0' || strchr(name, '/') != NULL) {
-                log_line(LOG_WARN, "segment name '%s' is empty or has a slash; going on without L1", name);
+                log_line(segment_loudness(l1), "segment name '%s' is empty or has a slash; going on without L1", name);
                 return false;
         }
         length = snprintf(l1->path, sizeof l1->path, "%s/mtshim.%u.%s.%u.%016llx", directory, (unsigned)geteuid(), name,
                           SEGMENT_ABI,
                           (unsigned long long)mt_hash(facts, sizeof facts, (struct hash_key){{SEGMENT_MAGIC, 1}}));
         if (length < 0 || (size_t)length >= sizeof l1->path - 64) {
-                log_line(LOG_WARN, "segment name '%s' is too long; going on without L1", name);
+                log_line(segment_loudness(l1), "segment name '%s' is too long; going on without L1", name);
                 return false;
         }
         snprintf(l1->directory, sizeof l1->directory, "%s", directory);
@@ -106,7 +106,7 @@ static const char *segment_header_fault(const struct segment_shm *header, const 
 
 static enum segment_finding segment_refuse(const struct l1 *l1, const char *why)
 {
-        log_line(LOG_WARN, "%s: %s; going on without L1", l1->path, why);
+        log_line(segment_loudness(l1), "%s: %s; going on without L1", l1->path, why);
         return SEGMENT_REFUSED;
 }
 
@@ -155,12 +155,12 @@ static bool segment_discard(const struct l1 *l1, int fd, const struct stat *bad,
         if (lstat(l1->path, &now) != 0 || now.st_dev != bad->st_dev || now.st_ino != bad->st_ino)
                 return true;
         if (holders_any(bad->st_dev, bad->st_ino)) {
-                log_line(LOG_WARN, "%s: %s, and it is in use; going on without L1", l1->path, why);
+                log_line(segment_loudness(l1), "%s: %s, and it is in use; going on without L1", l1->path, why);
                 return false;
         }
         if (unlink(l1->path) != 0) {
-                log_line(LOG_WARN, "%s: %s, and it cannot be removed: %s; going on without L1", l1->path, why,
-                         strerrordesc_np(errno));
+                log_line(segment_loudness(l1), "%s: %s, and it cannot be removed: %s; going on without L1", l1->path,
+                         why, strerrordesc_np(errno));
                 return false;
         }
         log_line(LOG_WARN, "%s: %s; made anew", l1->path, why);
@@ -275,6 +275,7 @@ struct l1 *segment_open(const struct l1_config *config, bool create, bool writab
         }
         l1->writable = writable;
         l1->max_item_bytes = config->max_item_bytes;
+        l1->again = config->again;
         if (!segment_name(l1, config) || !segment_settle(l1, config, create)) {
                 munmap(l1, sizeof *l1);
                 return NULL;

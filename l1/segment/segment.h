@@ -3,6 +3,7 @@
 #ifndef MT_SEGMENT_SEGMENT_H
 #define MT_SEGMENT_SEGMENT_H
 
+#include "../base/log.h"
 #include "../l1.h"
 #include "geometry.h"
 
@@ -34,6 +35,7 @@ struct l1 {
         struct segment_geometry geometry;
         uint64_t                created_ns;
         uint64_t                max_item_bytes;
+        bool                    again;      /* not the first attempt: what keeps it from going well has been said */
         uint32_t                open_limit; /* log segments open at a time */
         _Atomic uint32_t        writers;    /* threads of this process that may own something in the segment now */
         _Atomic uint64_t        self;       /* this process's owner word, 0 until claimed */
@@ -80,6 +82,12 @@ static inline void segment_leave(struct l1 *l1)
 }
 
 /* Map what the configuration names; create: make it if it is absent, or bad and unused. NULL: one line has said why. */
+/* How loud a reason to go on without L1 is. */
+static inline enum log_level segment_loudness(const struct l1 *l1)
+{
+        return l1->again ? LOG_DEBUG : LOG_WARN;
+}
+
 struct l1 *segment_open(const struct l1_config *config, bool create, bool writable);
 /* Another number for the handle: what threads keep under the old one (tokens, counter blocks) is no longer theirs. */
 void segment_renew_serial(struct l1 *l1);

@@ -26,6 +26,12 @@ static _Atomic(struct l1 *)  runtime_segment;
 static _Atomic uint64_t      runtime_retry_ns; /* no attempt to attach before this */
 static uid_t                 runtime_uid;
 static unsigned              runtime_users; /* how often the effective uid changed */
+static pid_t                 runtime_pid;   /* a vfork child runs in our memory and is not us */
+static _Atomic uint64_t      runtime_waited_ns; /* for Redis, until there was a segment */
+static _Atomic uint64_t      runtime_attached_at_ns;
+
+/* What attaching costs a process: opening, mapping, first touches, a slot of its own. */
+#define RUNTIME_ATTACH_COST_NS (200 * NS_PER_US)
 
 static const struct timespec runtime_seal_wait = {.tv_nsec = 200 * 1000 * 1000};
 
@@ -67,6 +73,7 @@ static int runtime_setup(void)
         if (!runtime.options.enable || runtime.options.refused || !runtime_watch_forks())
                 return RUNTIME_OFF;
         runtime_uid = geteuid();
+        runtime_pid = getpid();
         runtime_configure_invalidation();
         return RUNTIME_READY;
 }
@@ -100,11 +107,13 @@ static void runtime_attach(void)
                 .name = runtime.options.segment,
                 .size_bytes = runtime.options.l1_size_bytes,
                 .max_item_bytes = runtime.options.l1_max_item_bytes,
+                .again = mt_load_relaxed(&runtime_retry_ns) != 0,
         };
         struct l1 *l1 = l1_attach(&config);
 
         if (l1 == NULL)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
+        mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
         mt_store_release(&runtime_segment, l1);
 }
 
@@ -113,7 +122,8 @@ struct l1 *runtime_l1(void)
         struct l1 *l1 = runtime_l1_now();
         int        saved_errno = errno;
 
-        if (l1 != NULL || !runtime_ready() || clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
+        if (l1 != NULL || mt_load_relaxed(&runtime_waited_ns) < RUNTIME_ATTACH_COST_NS || !runtime_ready() ||
+            clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
                 return l1;
         forklock_acquire(&runtime_lock);
         if (runtime_l1_now() == NULL)
@@ -123,20 +133,47 @@ struct l1 *runtime_l1(void)
         return runtime_l1_now();
 }
 
+uint64_t runtime_attached_ns(void)
+{
+        return mt_load_relaxed(&runtime_attached_at_ns);
+}
+
+uint64_t runtime_waits(void)
+{
+        return MT_LIKELY(runtime_l1_now() != NULL) ? 0 : clock_precise_ns();
+}
+
+void runtime_waited(uint64_t began_ns)
+{
+        if (MT_UNLIKELY(began_ns != 0))
+                mt_fetch_add_relaxed(&runtime_waited_ns, clock_precise_ns() - began_ns);
+}
+
+/* One thread does it, however many find out at once. */
 void runtime_after_fork(void)
 {
-        struct l1 *l1 = runtime_l1_now();
         int        saved_errno = errno;
+        struct l1 *l1;
 
-        if (!runtime_forked())
-                return;
-        if (l1 != NULL)
-                l1_after_fork(l1);
-        invalidation_after_fork();
-        if (runtime.on_fork != NULL)
-                runtime.on_fork();
-        *(uint64_t *)(uintptr_t)runtime.alive = 1;
+        forklock_acquire(&runtime_lock);
+        if (runtime_forked()) {
+                l1 = runtime_l1_now();
+                runtime_pid = getpid();
+                if (l1 != NULL)
+                        l1_after_fork(l1);
+                invalidation_after_fork();
+                if (runtime.on_fork != NULL)
+                        runtime.on_fork();
+                *(volatile uint64_t *)(uintptr_t)runtime.alive = 1;
+        }
+        forklock_release(&runtime_lock);
         errno = saved_errno;
+}
+
+/* A child of vfork() shares our memory and our page of forks: what it does to itself is not done to us. */
+static bool runtime_is_us(void)
+{
+        return runtime_forked() || getpid() == runtime_pid;
 }
 
 void runtime_check_uid(void)
@@ -144,7 +181,7 @@ void runtime_check_uid(void)
         int        saved_errno = errno;
         struct l1 *old;
 
-        if (mt_load_acquire(&runtime_state) != RUNTIME_READY || geteuid() == runtime_uid)
+        if (mt_load_acquire(&runtime_state) != RUNTIME_READY || geteuid() == runtime_uid || !runtime_is_us())
                 return;
         if (runtime_forked())
                 runtime_after_fork();
@@ -168,6 +205,8 @@ void runtime_seal_off(void)
 {
         int saved_errno = errno;
 
+        if (mt_load_acquire(&runtime_state) == RUNTIME_READY && !runtime_is_us())
+                return;
         if (runtime_forked())
                 runtime_after_fork();
         if (mt_load_acquire(&runtime_state) == RUNTIME_READY) {
@@ -177,7 +216,7 @@ void runtime_seal_off(void)
                 mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);
                 atomic_store(&runtime_segment, NULL);
                 invalidation_stop(INVALIDATION_FOREVER, (uint64_t)runtime_seal_wait.tv_nsec);
-                log_line(LOG_INFO, "the program enters a sandbox: nothing is cached from here on");
+                log_line(LOG_INFO, "the program enters a sandbox or other namespaces: nothing is cached from here on");
         } else {
                 mt_store_release(&runtime_state, RUNTIME_OFF);
         }
