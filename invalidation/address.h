@@ -1,4 +1,4 @@
-/* address.h - when two ways to reach a server are one, and whether one leads to the server of a place in the segment. */
+/* address.h - when two ways to reach a server are one, and whether one leads to the server of a place. */
 #ifndef MT_INVALIDATION_ADDRESS_H
 #define MT_INVALIDATION_ADDRESS_H
 
