@@ -135,7 +135,7 @@ void invalidation_credentials(struct server_shm *server, const struct invalidati
                 return;
         /* Others than those that the server has refused: no reason to stay away any longer. */
         if (credentials_keep(endpoint, user, password) && places_enter()) {
-                place = places_of(server);
+                place = server != NULL ? places_of(server) : NULL;
                 if (place && mt_load_acquire(&place->state) == PLACE_OUT)
                         mt_store_relaxed(&place->state, PLACE_FREE);
                 places_leave();

@@ -59,7 +59,7 @@ void invalidation_hurry(struct l1 *l1, struct server_shm *server);
 
 /* What the program itself sent to this server, and the server accepted: kept in private memory, wiped when replaced;
  * used by a listener of this process when no user or password file is configured. user.ptr NULL: the
- * one-argument AUTH. */
+ * one-argument AUTH; server NULL: it has no place in the segment yet. */
 void invalidation_credentials(struct server_shm *server, const struct invalidation_endpoint *endpoint,
                               struct mt_bytes user, struct mt_bytes password);
 

@@ -233,9 +233,11 @@ void leader_clear_flags(struct leader *leader, uint32_t flags)
 
 /* Stored before anything of the new server is: fresh_at_ns is moved later, with release, by the same thread, so that
  * whoever believes it sees the new incarnation too. */
-static void leader_next_incarnation(struct leader *leader, uint64_t now_ns)
+static void leader_next_incarnation(struct leader *leader)
 {
-        mt_store_relaxed(&leader->server->incarnation_ns, now_ns);
+        /* The time of now, not of the turn: a connection counts as newer than this if it began after, and none that
+         * began while the old server was still there may. */
+        mt_store_relaxed(&leader->server->incarnation_ns, clock_precise_ns());
         leader->incarnation = mt_fetch_add_acq_rel(&leader->server->incarnation, 1) + 1;
 }
 
@@ -247,7 +249,7 @@ static void leader_set_run_id(struct leader *leader, const char *run_id)
         mt_copy_to_shared(leader->server->run_id, text, sizeof text);
 }
 
-bool leader_identify(struct leader *leader, const char *run_id, uint64_t now_ns)
+bool leader_identify(struct leader *leader, const char *run_id)
 {
         char known[sizeof leader->server->run_id];
         bool moved;
@@ -262,16 +264,16 @@ bool leader_identify(struct leader *leader, const char *run_id, uint64_t now_ns)
         moved = run_id[0] != '\0' ? known[0] != '\0' : mt_load_relaxed(&leader->server->epoch) != 0;
         /* The incarnation before the name: dying in between makes the next leader move it once more. */
         if (moved)
-                leader_next_incarnation(leader, now_ns);
+                leader_next_incarnation(leader);
         leader_set_run_id(leader, run_id);
         return moved;
 }
 
-void leader_server_gone(struct leader *leader, uint64_t now_ns)
+void leader_server_gone(struct leader *leader)
 {
         if (!leader_holds(leader) || mt_load_relaxed((const _Atomic char *)&leader->server->run_id[0]) == '\0')
                 return;
-        leader_next_incarnation(leader, now_ns);
+        leader_next_incarnation(leader);
         leader_set_run_id(leader, "");
 }
 

@@ -52,9 +52,9 @@ void leader_clear_flags(struct leader *leader, uint32_t flags);
 
 /* The server behind the address says who it is. True when it is another than before, and connections of programs that
  * are older must not be served. run_id "": it does not say, and then it is another each time. */
-bool leader_identify(struct leader *leader, const char *run_id, uint64_t now_ns);
+bool leader_identify(struct leader *leader, const char *run_id);
 /* The server that was there is gone: whatever connects from now on connects to another. */
-void leader_server_gone(struct leader *leader, uint64_t now_ns);
+void leader_server_gone(struct leader *leader);
 
 /* Once a minute: has L1 cost more (keys cleared) than it gave (hits)? */
 bool leader_too_costly(struct leader *leader, uint64_t now_ns);

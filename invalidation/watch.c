@@ -110,7 +110,7 @@ static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
 {
         watch->error = error;
         if (error == ECONNREFUSED || error == ENOENT)
-                leader_server_gone(&watch->leader, now_ns);
+                leader_server_gone(&watch->leader);
         watch_lose(watch, now_ns);
 }
 
@@ -119,8 +119,8 @@ static void watch_connected(struct watch *watch, uint64_t now_ns)
 {
         int error;
 
-        /* A filter for all threads at once (TSYNC) may have come by a system call that no door sees, and a new socket may
-         * be what it punishes with the death of the process. */
+        /* A filter for all threads at once (TSYNC) may have come by a system call that no door sees, and a new socket
+         * may be what it punishes with the death of the process. */
         if (!thread_permitted()) {
                 watch_leave(watch, WATCH_OUT_NS);
                 return;
@@ -136,8 +136,8 @@ static void watch_connect(struct watch *watch, uint64_t now_ns)
 {
         int error;
 
-        /* A filter for all threads at once (TSYNC) may have come by a system call that no door sees, and a new socket may
-         * be what it punishes with the death of the process. */
+        /* A filter for all threads at once (TSYNC) may have come by a system call that no door sees, and a new socket
+         * may be what it punishes with the death of the process. */
         if (!thread_permitted()) {
                 watch_leave(watch, WATCH_OUT_NS);
                 return;
@@ -189,7 +189,7 @@ static bool watch_identified(struct watch *watch, uint64_t now_ns)
         }
         /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
         if (source->informed || watch->leader.family != AF_UNIX)
-                leader_identify(&watch->leader, source->run_id, now_ns);
+                leader_identify(&watch->leader, source->run_id);
         if (source_subscribe(&watch->source, &watch->link) && link_flush(&watch->link) != LINK_FAILED)
                 return true;
         watch_unanswered(watch);

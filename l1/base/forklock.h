@@ -1,43 +1,54 @@
 /* forklock.h - a lock for rare paths inside somebody else's process.
- * It survives fork, raw fork included: the word is the holder's pid, and a holder of another pid is the parent's thread,
- * which does not exist here. Held for microseconds; a waiter sleeps rather than spin, so that a holder of lower priority gets on.
- * Never taken on the way of a hit. */
+ * It survives fork, raw fork included: the word is the holder's pid, and a holder of another pid is the parent's
+ * thread, which does not exist here. Held for microseconds; a waiter sleeps rather than spin, so that a holder of lower
+ * priority gets on. Never taken on the way of a hit. */
 #ifndef MT_BASE_FORKLOCK_H
 #define MT_BASE_FORKLOCK_H
 
 #include "atomic.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 #include <unistd.h>
 
 struct forklock {
-        _Atomic int32_t pid; /* 0 = free */
+        _Atomic int32_t pid;    /* 0 = free */
+        int             cancel; /* the holder's: whether it could be cancelled before; it cannot while it holds */
 };
 
-/* True: taken over from the parent of a fork, in the middle of whatever it was doing; the caller mends or drops the state
- * that the lock protects. */
+/* True: taken over from the parent of a fork, in the middle of whatever it was doing; the caller mends or drops the
+ * state that the lock protects. */
 static inline bool forklock_acquire(struct forklock *lock)
 {
         const struct timespec pause = {.tv_nsec = 20000};
         int32_t               self = getpid();
+        bool                  taken_over = false;
+        int                   cancel;
 
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
         for (unsigned tries = 0;; tries++) {
                 int32_t holder = 0;
 
                 if (mt_cas_acq_rel(&lock->pid, &holder, self)) /* pairs with the release of whoever held it last */
-                        return false;
-                if (holder != self && mt_cas_acq_rel(&lock->pid, &holder, self))
-                        return true;
+                        break;
+                taken_over = holder != self && mt_cas_acq_rel(&lock->pid, &holder, self);
+                if (taken_over)
+                        break;
                 if (tries >= 100)
                         nanosleep(&pause, NULL);
         }
+        lock->cancel = cancel;
+        return taken_over;
 }
 
 static inline void forklock_release(struct forklock *lock)
 {
+        int cancel = lock->cancel;
+
         mt_store_release(&lock->pid, 0);
+        pthread_setcancelstate(cancel, NULL);
 }
 
 #endif

@@ -160,7 +160,12 @@ struct namespace_shm *l1_namespace(struct l1 *l1, const struct server_shm *serve
         ns = namespace_find(l1, &wanted);
         if (ns == NULL)
                 ns = namespace_claim(l1, &wanted);
+        if (ns == NULL && server_retire_unused(l1, server, clock_coarse_ns()))
+                ns = namespace_claim(l1, &wanted);
         namespace_leave(l1);
+        if (ns == NULL)
+                log_once(LOG_WARN, "%s: more than %d databases and users in use: further ones are not cached", l1->path,
+                         NAMESPACE_MAX);
         return ns;
 }
 

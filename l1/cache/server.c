@@ -90,6 +90,32 @@ static void server_reset(struct server_shm *server)
         mt_store_relaxed(&server->flushes, 0);
 }
 
+/* The first steps of giving a place away; between enter and leave. */
+static void server_vacate(struct l1 *l1, struct server_shm *server)
+{
+        mt_store_release(&server->state, SERVER_CLAIMED);
+        mt_fetch_add_acq_rel(&server->incarnation, 1);
+        namespace_drop_server(l1, l1_server_index(l1, server));
+        server_reset(server);
+        mt_fence_release();
+}
+
+bool server_retire_unused(struct l1 *l1, const struct server_shm *keep, uint64_t now_ns)
+{
+        bool any = false;
+
+        for (uint32_t i = 0; i < SERVER_MAX; i++) {
+                struct server_shm *server = &l1->servers[i];
+
+                if (server == keep || mt_load_relaxed(&server->state) != SERVER_READY || !server_unused(server, now_ns))
+                        continue;
+                server_vacate(l1, server);
+                mt_store_release(&server->state, SERVER_FREE);
+                any = true;
+        }
+        return any;
+}
+
 /* [N] release: the incarnation stands before anything else changes; pairs with l1_namespace_id(). */
 static struct server_shm *server_claim(struct l1 *l1, const struct l1_server_id *id, uint64_t now_ns)
 {
@@ -98,11 +124,7 @@ static struct server_shm *server_claim(struct l1 *l1, const struct l1_server_id 
 
         if (server == NULL)
                 return NULL;
-        mt_store_release(&server->state, SERVER_CLAIMED);
-        mt_fetch_add_acq_rel(&server->incarnation, 1);
-        namespace_drop_server(l1, l1_server_index(l1, server));
-        server_reset(server);
-        mt_fence_release();
+        server_vacate(l1, server);
         memcpy(address, id->address, sizeof address - 1);
         mt_copy_to_shared(server->address, address, sizeof address);
         mt_copy_to_shared(server->run_id, run_id, sizeof run_id);

@@ -1,6 +1,6 @@
 /* connection.c - the table of connections: by the address of their context.
- * Structs come from mappings of our own and are never unmapped, so that the threads' caches may hold stale pointers to them.
- * The table is open addressing with tombstones, behind a lock that is taken when a thread meets a context for the
+ * Structs come from mappings of our own and are never unmapped, so that the threads' caches may hold stale pointers to
+ * them. The table is open addressing with tombstones, behind a lock that is taken when a thread meets a context for the
  * first time, and when contexts come and go. */
 #include "connection.h"
 
@@ -22,11 +22,11 @@ enum { CONNECTION_CHUNK = 64 }; /* structs that are mapped at a time */
 
 static struct {
         struct forklock     lock;
-        struct connection **slot; /* capacity of them: NULL, a tombstone, or a connection */
+        struct connection **slot;     /* capacity of them: NULL, a tombstone, or a connection */
         _Atomic uint32_t    capacity; /* a power of two; 0 until the first context, seen without the lock */
         uint32_t            used;     /* tombstones included */
         struct connection  *free;
-        struct connection  *fresh;      /* what is left of the chunk mapped last: a page is touched when it is needed, */
+        struct connection  *fresh; /* what is left of the chunk mapped last: a page is touched when it is needed, */
         uint32_t            fresh_left; /* since a process of a few milliseconds has one connection */
 } connection_table;
 
@@ -42,7 +42,9 @@ static void *connection_map(size_t size)
 static void connection_lock(void)
 {
         if (forklock_acquire(&connection_table.lock)) {
-                /* The parent was changing the table when it forked: its contexts are forwarded here, as if never seen. */
+                memset(connection_cache, 0, sizeof connection_cache); /* a child's only thread, this one */
+                /* The parent was changing the table when it forked: its contexts are forwarded here, as if never seen.
+                 */
                 connection_table.slot = NULL;
                 connection_table.free = NULL;
                 connection_table.fresh_left = 0;
@@ -174,7 +176,7 @@ static struct connection *connection_enter(void *context)
         return c;
 }
 
-static void connection_begin(struct connection *c)
+static void connection_begin(struct connection *c, uint64_t began_ns)
 {
         session_failed(c); /* of its former life, if anything was owed */
         session_reset(c);
@@ -185,13 +187,14 @@ static void connection_begin(struct connection *c)
         c->endpoint.known = false;
         if (!c->nonblock) /* now, while a relative path means what it meant to connect() */
                 endpoint_of(c->hiredis, c->context, &c->endpoint);
-        c->barrier_ns = c->asked_ns = 0;
+        c->barrier_ns = c->asked_ns = c->l1_since_ns = 0;
         c->replied_ns = clock_coarse_ns(); /* the handshake of the connection itself */
-        c->known_ns = clock_precise_ns();
+        c->known_ns = began_ns;
         c->maker_pid = getpid();
+        c->inside = false;
 }
 
-struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, bool async)
+struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, bool async, uint64_t began_ns)
 {
         int                saved_errno = errno;
         struct connection *c;
@@ -206,23 +209,23 @@ struct connection *connection_made(void *context, const struct hiredis *h, bool 
                 c->hiredis = h;
                 c->nonblock = nonblock;
                 c->async = async;
-                connection_begin(c);
+                connection_begin(c, began_ns);
         }
         errno = saved_errno;
         return c;
 }
 
-void connection_remade(struct connection *c)
+void connection_remade(struct connection *c, uint64_t began_ns)
 {
         int saved_errno = errno;
 
-        connection_begin(c);
+        connection_begin(c, began_ns);
         errno = saved_errno;
 }
 
 struct connection *connection_adopt(void *context, const struct hiredis *h)
 {
-        struct connection *c = connection_made(context, h, false, false);
+        struct connection *c = connection_made(context, h, false, false, clock_precise_ns());
 
         if (c != NULL)
                 c->doubt |= DOUBT_UNKNOWN;
@@ -239,9 +242,9 @@ void connection_gone(struct connection *c)
         owed_secret_wipe(&c->secret);
         connection_lock();
         slot = connection_slot(c->context);
-        if (slot != NULL) {
+        c->context = c; /* from here on no thread's cache takes it for that context's */
+        if (slot != NULL && *slot == c) {
                 *slot = CONNECTION_TOMBSTONE;
-                c->context = NULL; /* from here on no thread's cache takes it for that context's */
                 c->next_free = connection_table.free;
                 connection_table.free = c;
         }
@@ -271,7 +274,8 @@ bool connection_server(struct connection *c)
             mt_load_acquire(&c->server->incarnation) == c->incarnation)
                 return true;
         if (c->owed != 0 && c->server != NULL)
-                c->doubt |= DOUBT_UNKNOWN; /* what is owed was hashed for another place: its keys could not be cleared */
+                c->doubt |=
+                        DOUBT_UNKNOWN; /* what is owed was hashed for another place: its keys could not be cleared */
         c->l1 = l1;
         c->server = NULL;
         c->space = NULL;
@@ -285,6 +289,9 @@ bool connection_server(struct connection *c)
         c->server = l1_server(l1, &c->endpoint.id);
         if (c->server == NULL)
                 return false;
+        if (c->l1_since_ns < runtime_attached_ns() && c->known_ns < runtime_attached_ns())
+                c->barrier_ns = runtime_attached_ns(); /* what it wrote before then was cleared by nobody here */
+        c->l1_since_ns = runtime_attached_ns();
         c->server_index = l1_server_index(l1, c->server);
         c->incarnation = mt_load_acquire(&c->server->incarnation);
         return true;

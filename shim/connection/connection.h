@@ -1,14 +1,14 @@
-/* connection.h - what we know of each context of the program: which hiredis, which server, database and user; whether its
- * GETs may be answered; the replies it is owed, in order.
+/* connection.h - what we know of each context of the program: which hiredis, which server, database and user; whether
+ * its GETs may be answered; the replies it is owed, in order.
  *
  *   unknown -> known       connection_made(), connection_remade(): its history is known from here on
  *   known   -> unknown     anything whose effect we cannot tell; stays so until the context reconnects
  *   any     -> gone        connection_gone(): what was owed counts as failed
  *
- * A context belongs to one thread at a time (hiredis' own rule), and so does its connection: fields need no lock. Finding it
- * by address needs one, except through the thread's own cache: a struct connection is never unmapped and holds its
- * context's address, so a cached pointer is right exactly when it still holds the address asked for. That needs no generation,
- * and other threads' connects do not empty the cache. */
+ * A context belongs to one thread at a time (hiredis' own rule), and so does its connection: fields need no lock.
+ * Finding it by address needs one, except through the thread's own cache: a struct connection is never unmapped and
+ * holds its context's address, so a cached pointer is right exactly when it still holds the address asked for. That
+ * needs no generation, and other threads' connects do not empty the cache. */
 #ifndef MT_CONNECTION_H
 #define MT_CONNECTION_H
 
@@ -21,8 +21,8 @@
 
 /* Why a GET on this connection is not answered from L1. 0: it may be. */
 enum connection_doubt {
-        DOUBT_UNBOUND = 1u << 0,     /* server and namespace not looked up yet, or to be looked up again */
-        DOUBT_UNKNOWN = 1u << 1,     /* history not known */
+        DOUBT_UNBOUND = 1u << 0, /* server and namespace not looked up yet, or to be looked up again */
+        DOUBT_UNKNOWN = 1u << 1, /* history not known */
         DOUBT_MULTI = 1u << 2,
         DOUBT_WATCH = 1u << 3,
         DOUBT_STREAM = 1u << 4,      /* subscribed, MONITOR, CLIENT REPLY: replies are not one to one any more */
@@ -38,34 +38,36 @@ enum connection_doubt {
 
 struct connection {
         /* What a hit reads. */
-        void                  *context; /* NULL: free */
-        const struct hiredis  *hiredis;
-        uint32_t               doubt;
-        uint32_t               owed;        /* replies outstanding */
-        struct server_shm     *server;
-        struct namespace_shm  *space;
-        uint64_t               replied_ns;  /* coarse time of the last reply from the server */
-        uint64_t               barrier_ns;  /* served again once server->fresh_at_ns has passed this; 0: none */
-        uint32_t               server_index;
-        uint32_t               incarnation; /* the server's, when this connection was bound */
+        void                 *context; /* its own address: free, which no context has */
+        const struct hiredis *hiredis;
+        uint32_t              doubt;
+        uint32_t              owed; /* replies outstanding */
+        bool               inside; /* the thread that uses it is inside hiredis: what comes back is hiredis' own call */
+        struct server_shm *server;
+        struct namespace_shm *space;
+        uint64_t              replied_ns; /* coarse time of the last reply from the server */
+        uint64_t              barrier_ns; /* served again once server->fresh_at_ns has passed this; 0: none */
+        uint32_t              server_index;
+        uint32_t              incarnation; /* the server's, when this connection was bound */
 
         /* What changes rarely. */
-        struct l1             *l1;
-        uint64_t               known_ns;    /* made, or verified, at this time: it talks to the server of then */
-        uint64_t               asked_ns;    /* when a doubt was last looked into */
-        int32_t                maker_pid;
-        uint32_t               database;
-        bool                   authenticated; /* as user; a connection that never did is an identity of its own */
-        bool                   no_fill;       /* PTTL was refused to this user */
-        bool                   nonblock, async;
-        bool                   multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
-        uint16_t               user_len;
-        char                   user[OWED_SECRET_MAX];
-        struct endpoint        endpoint;
-        struct owed_queue      queue;       /* effects of commands sent and not answered */
-        struct owed_queue      multi;       /* keys written inside MULTI, cleared at EXEC */
-        struct owed_secret     secret;      /* credentials on their way */
-        struct connection     *next_free;
+        struct l1         *l1;
+        uint64_t           known_ns;    /* made, or verified, at this time: it talks to the server of then */
+        uint64_t           asked_ns;    /* when a doubt was last looked into */
+        uint64_t           l1_since_ns; /* when the process had attached to the segment that it is bound to */
+        int32_t            maker_pid;
+        uint32_t           database;
+        bool               authenticated; /* as user; a connection that never did is an identity of its own */
+        bool               no_fill;       /* PTTL was refused to this user */
+        bool               nonblock, async;
+        bool               multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
+        uint16_t           user_len;
+        char               user[OWED_SECRET_MAX];
+        struct endpoint    endpoint;
+        struct owed_queue  queue;  /* effects of commands sent and not answered */
+        struct owed_queue  multi;  /* keys written inside MULTI, cleared at EXEC */
+        struct owed_secret secret; /* credentials on their way */
+        struct connection *next_free;
 };
 
 /* Thread cache: direct-mapped by address. */
@@ -75,6 +77,18 @@ extern _Thread_local struct connection *connection_cache[CONNECTION_CACHE];
 static inline unsigned connection_cache_index(const void *context)
 {
         return (unsigned)((uintptr_t)context >> 6) % CONNECTION_CACHE;
+}
+
+/* Around every call of hiredis that takes the context. A jump out of it leaves the mark: then the connection is passed
+ * by until it is made anew, like one that was never seen. */
+static inline void connection_enter_hiredis(struct connection *c)
+{
+        c->inside = true;
+}
+
+static inline void connection_leave_hiredis(struct connection *c)
+{
+        c->inside = false;
 }
 
 struct connection *connection_find_slow(const void *context);
@@ -89,18 +103,22 @@ static inline struct connection *connection_find(const void *context)
         return connection_find_slow(context);
 }
 
-/* A context came back from one of the connect functions: its history begins. err != 0 in it is fine. NULL: no memory. */
-struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, bool async);
+/* A context came back from one of the connect functions: its history begins. err != 0 in it is fine. NULL: no memory.
+ * began_ns: precise time before it began to connect. */
+struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, bool async,
+                                   uint64_t began_ns);
 /* It reconnected: begins anew. */
-void connection_remade(struct connection *c);
+void connection_remade(struct connection *c, uint64_t began_ns);
 /* A context that we meet for the first time without having seen it made: never served, but its writes are noticed. */
 struct connection *connection_adopt(void *context, const struct hiredis *h);
 /* It is about to be freed. */
 void connection_gone(struct connection *c);
 
-/* Look up segment, server and namespace: clears DOUBT_UNBOUND, or sets the bit that says why not. Slow path, any time. */
+/* Look up segment, server and namespace: clears DOUBT_UNBOUND, or sets the bit that says why not. Slow path, any time.
+ */
 void connection_bind(struct connection *c);
-/* Make c->l1 and c->server those of now, as far as they can be had; false: there is no L1 that could hold this server's keys. */
+/* Make c->l1 and c->server those of now, as far as they can be had; false: there is no L1 that could hold this server's
+ * keys. */
 bool connection_server(struct connection *c);
 
 /* The process has forked, and this is the child: every connection came through it. */

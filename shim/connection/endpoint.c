@@ -13,13 +13,13 @@
 
 enum { ENDPOINT_CONN_UNIX = 1 }; /* hiredis' REDIS_CONN_UNIX, in both layouts */
 
-/* The path that the program connected by, or, for a descriptor that it brought itself, the one the server bound. A relative
- * one of the program's is taken from the current directory, as connect() took it. */
+/* The path that the program connected by, or, for a descriptor that it brought itself, the one the server bound. A
+ * relative one of the program's is taken from the current directory, as connect() took it. */
 static bool endpoint_unix_path(const struct hiredis *h, const void *context, struct sockaddr_un *un, socklen_t len)
 {
         const char *given = NULL;
         char        path[sizeof un->sun_path + 1] = "";
-        size_t      bound = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0;
+        size_t bound = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0;
 
         if (ABI_FIELD(const int, context, h->abi.connection_type) == ENDPOINT_CONN_UNIX)
                 given = ABI_FIELD(const char *const, context, h->abi.unix_path);
@@ -54,7 +54,8 @@ static bool endpoint_unix(const struct hiredis *h, const void *context, struct e
         struct sockaddr_un *un = (struct sockaddr_un *)&e->address.address;
         struct stat         st;
 
-        if (!endpoint_unix_path(h, context, un, e->address.length) || stat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        if (!endpoint_unix_path(h, context, un, e->address.length) || stat(un->sun_path, &st) != 0 ||
+            !S_ISSOCK(st.st_mode))
                 return false;
         e->address.length = sizeof *un;
         e->id.id[0] = st.st_dev;

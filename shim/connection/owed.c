@@ -1,5 +1,5 @@
-/* owed.c - the queue of effects. Rows are taken in the order in which they were begun; a queue that has run empty starts again
- * at its beginning, so that request after reply never grows it. */
+/* owed.c - the queue of effects. Rows are taken in the order in which they were begun; a queue that has run empty
+ * starts again at its beginning, so that request after reply never grows it. */
 #include "owed.h"
 
 #include "../../l1/base/assert.h"
@@ -27,7 +27,7 @@ static bool owed_grow(struct owed_queue *q)
 
         if (q->head < capacity / 2) {
                 capacity = q->words != NULL ? capacity * 2 : 512;
-                if (capacity > UINT32_C(1) << 28)
+                if (capacity > OWED_WORDS_MAX)
                         return false;
                 to = mmap(NULL, capacity * sizeof *to, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                 if (to == MAP_FAILED)
@@ -58,7 +58,7 @@ bool owed_begin(struct owed_queue *q, enum command_class class, uint32_t argumen
         if (owed_empty(q))
                 q->head = q->tail = 0;
         q->last = q->tail - q->head;
-        return owed_push(q, (uint64_t)class << 56 | argument);
+        return owed_push(q, (uint64_t) class << 56 | argument);
 }
 
 bool owed_add(struct owed_queue *q, uint64_t hash)

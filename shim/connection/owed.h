@@ -1,6 +1,7 @@
 /* owed.h - effects of commands whose replies are outstanding, in order.
- * A row: one header word (class, count of hashes, argument), then the hashes of the keys that it writes: keys themselves are not
- * kept, L1 clears by hash. Private memory: a few rows in place, more in a mapping of its own that doubles. */
+ * A row: one header word (class, count of hashes, argument), then the hashes of the keys that it writes: keys
+ * themselves are not kept, L1 clears by hash. Private memory: a few rows in place, more in a mapping of its own that
+ * doubles. */
 #ifndef MT_OWED_H
 #define MT_OWED_H
 
@@ -9,10 +10,13 @@
 
 #include <stdint.h>
 
-enum { OWED_INLINE = 24 };
+enum {
+        OWED_INLINE = 24,
+        OWED_WORDS_MAX = 1 << 17, /* 1 MiB: a program may take replies by a way that we do not see */
+};
 
 struct owed_queue {
-        uint64_t *words; /* NULL: the ones in place */
+        uint64_t *words;      /* NULL: the ones in place */
         uint32_t  head, tail; /* in words; rows are [head, tail) */
         uint32_t  last;       /* the row that is being written, from head */
         uint32_t  capacity;   /* of words */
@@ -21,9 +25,9 @@ struct owed_queue {
 
 struct owed_row {
         enum command_class class;
-        uint32_t           argument; /* SELECT: database + 1, 0 if it is no number */
-        uint32_t           count;    /* of hashes */
-        const uint64_t    *hash;     /* in the queue; valid until the next push */
+        uint32_t        argument; /* SELECT: database + 1, 0 if it is no number */
+        uint32_t        count;    /* of hashes */
+        const uint64_t *hash;     /* in the queue; valid until the next push */
 };
 
 /* Begin a row, add hashes to it. False: no memory; the queue is then as before owed_begin(). */

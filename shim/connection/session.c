@@ -8,9 +8,10 @@
  *   SELECT, AUTH ..  -                       the session changes if it was accepted; not known if no answer came
  *   SUBSCRIBE, MONITOR, CLIENT REPLY         doubted for life: replies are no longer one to one
  *
- * Why at the reply and before the program sees it: cleared at sending, another thread could fill the old value between then and
- * the write; not cleared before the program sees the reply, its next GET could be answered with the old value. A fill that
- * began before the write has its PENDING cleared here, one that begins after asks a server that has written. */
+ * Why at the reply and before the program sees it: cleared at sending, another thread could fill the old value between
+ * then and the write; not cleared before the program sees the reply, its next GET could be answered with the old value.
+ * A fill that began before the write has its PENDING cleared here, one that begins after asks a server that has
+ * written. */
 #include "session.h"
 
 #include "../runtime/runtime.h"
@@ -58,40 +59,39 @@ static bool session_word_is(const struct command *command, uint32_t i, const cha
         return word.len == strlen(upper) && strncasecmp(word.ptr, upper, word.len) == 0;
 }
 
-/* User and password of AUTH [user] password, HELLO n AUTH user password. False: none, or not to be kept. */
-static bool session_hold_secret(struct connection *c, const struct command *command)
-{
-        uint32_t at = 0; /* word of the user */
-        bool     has_user = true;
-
-        if (command->class == COMMAND_AUTH) {
-                has_user = command->argc == 3;
-                at = has_user ? 1 : 0;
-        } else {
-                for (uint32_t i = 2; i + 2 < command->argc && at == 0; i++)
-                        if (session_word_is(command, i, "AUTH"))
-                                at = i + 1;
-                if (at == 0)
-                        return false;
-        }
-        struct mt_bytes user = has_user ? command_word(command, at) : mt_bytes_of("default");
-        struct mt_bytes password = command_word(command, at + 1);
-
-        if (c->secret.held || user.len >= OWED_SECRET_MAX || password.len >= OWED_SECRET_MAX)
-                return false;
-        owed_secret_hold(&c->secret, has_user, user, password);
-        return true;
-}
-
-static bool session_hello_authenticates(const struct command *command)
-{
-        for (uint32_t i = 2; i < command->argc; i++)
-                if (session_word_is(command, i, "AUTH"))
-                        return true;
-        return false;
-}
-
 enum { SESSION_SECRET_NONE, SESSION_SECRET_HELD, SESSION_SECRET_LOST };
+
+static uint32_t session_hold_secret(struct connection *c, bool has_user, struct mt_bytes user, struct mt_bytes password)
+{
+        if (c->secret.held || user.len >= OWED_SECRET_MAX || password.len >= OWED_SECRET_MAX)
+                return SESSION_SECRET_LOST;
+        owed_secret_hold(&c->secret, has_user, user, password);
+        return SESSION_SECRET_HELD;
+}
+
+/* AUTH [user] password */
+static uint32_t session_auth_secret(struct connection *c, const struct command *command)
+{
+        switch (command->argc) {
+        case 2: return session_hold_secret(c, false, mt_bytes_of("default"), command_word(command, 1));
+        case 3: return session_hold_secret(c, true, command_word(command, 1), command_word(command, 2));
+        default: return SESSION_SECRET_LOST;
+        }
+}
+
+/* HELLO [version [AUTH user password] [SETNAME name] ...]: an option that we do not know has we know not how many
+ * words, so an AUTH that may stand behind it counts as one that was lost. */
+static uint32_t session_hello_secret(struct connection *c, const struct command *command)
+{
+        for (uint32_t i = 2; i < command->argc;) {
+                if (session_word_is(command, i, "AUTH") && i + 2 < command->argc)
+                        return session_hold_secret(c, true, command_word(command, i + 1), command_word(command, i + 2));
+                if (!session_word_is(command, i, "SETNAME"))
+                        return SESSION_SECRET_LOST;
+                i += 2;
+        }
+        return SESSION_SECRET_NONE;
+}
 
 static uint32_t session_argument(struct connection *c, const struct command *command)
 {
@@ -100,14 +100,10 @@ static uint32_t session_argument(struct connection *c, const struct command *com
         switch (command->class) {
         case COMMAND_SELECT:
                 return command->argc == 2 && session_number(command_word(command, 1), &database) ? database + 1 : 0;
-        case COMMAND_HELLO:
-                if (!session_hello_authenticates(command))
-                        return SESSION_SECRET_NONE;
-                return session_hold_secret(c, command) ? SESSION_SECRET_HELD : SESSION_SECRET_LOST;
-        case COMMAND_AUTH:
-                return session_hold_secret(c, command) ? SESSION_SECRET_HELD : SESSION_SECRET_LOST;
-        default:
-                return 0;
+        case COMMAND_HELLO: return session_hello_secret(c, command);
+        case COMMAND_AUTH: return session_auth_secret(c, command);
+        case COMMAND_UNKNOWN: return memchr(command_word(command, 0).ptr, '.', command_word(command, 0).len) != NULL;
+        default: return 0;
         }
 }
 
@@ -116,25 +112,32 @@ static bool session_writes(enum command_class class)
         return class == COMMAND_WRITE || class == COMMAND_SCRIPT;
 }
 
-/* Queue the effect. Keys that cannot be told, or noted, make it an unknown one. */
-static void session_push(struct connection *c, enum command_class class, uint32_t argument, const struct command *command)
+/* No room to remember what is owed: what is, counts as lost, and from here on keys are cleared when they are sent. */
+static void session_overflow(struct connection *c)
+{
+        session_failed(c);
+        c->doubt |= DOUBT_UNKNOWN | DOUBT_STREAM;
+}
+
+/* Queue the effect. Keys that cannot be told, or noted, or hashed (the process has no L1 yet, and may have one by the
+ * time of the answer), make it one that may have written anything. */
+static void session_push(struct connection *c, enum command_class class, uint32_t argument,
+                         const struct command *command)
 {
         struct session_keys keys = {.connection = c, .whole = true};
 
         if (!owed_begin(&c->queue, class, argument)) {
-                c->doubt |= DOUBT_UNKNOWN;
+                session_overflow(c);
                 return;
         }
         c->owed++;
-        if (!session_writes(class) || !connection_server(c))
+        if (!session_writes(class))
                 return;
-        if (command_each_key(command, session_add_key, &keys) && keys.whole)
+        if (connection_server(c) && command_each_key(command, session_add_key, &keys) && keys.whole)
                 return;
         owed_drop_last(&c->queue);
-        if (!owed_begin(&c->queue, COMMAND_OPAQUE, 0)) {
-                c->owed--;
-                c->doubt |= DOUBT_UNKNOWN;
-        }
+        if (!owed_begin(&c->queue, COMMAND_OPAQUE, 0))
+                session_overflow(c);
 }
 
 void session_sent(struct connection *c, enum command_parse parse, const struct command *command)
@@ -142,7 +145,8 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
 
         if (parse == COMMAND_MALFORMED)
-                c->doubt |= DOUBT_UNKNOWN; /* hiredis refuses it, or the server may answer anything, any number of times */
+                c->doubt |=
+                        DOUBT_UNKNOWN; /* hiredis refuses it, or the server may answer anything, any number of times */
         switch (class) {
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR:
@@ -153,8 +157,7 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         case COMMAND_CLIENT_TRACKING:
                 c->doubt |= DOUBT_TRACKING; /* even if it is refused: nobody does this by mistake */
                 break;
-        default:
-                break;
+        default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
         if (c->doubt & DOUBT_STREAM)
@@ -203,30 +206,24 @@ static void session_barrier(struct connection *c)
 static void session_touch(struct connection *c, enum command_class class, const uint64_t *hash, uint32_t count)
 {
         switch (class) {
-        case COMMAND_WRITE:
-                session_clear(c, hash, count);
-                break;
+        case COMMAND_WRITE: session_clear(c, hash, count); break;
         case COMMAND_SCRIPT:
                 session_clear(c, hash, count);
                 session_barrier(c);
                 break;
         case COMMAND_OPAQUE:
-        case COMMAND_UNKNOWN:
-                session_barrier(c);
-                break;
+        case COMMAND_UNKNOWN: session_barrier(c); break;
         case COMMAND_FLUSHDB:
         case COMMAND_FLUSHALL:
-        case COMMAND_SWAPDB:
-                session_flush(c, class != COMMAND_FLUSHDB);
-                break;
-        default:
-                break;
+        case COMMAND_SWAPDB: session_flush(c, class != COMMAND_FLUSHDB); break;
+        default: break;
         }
 }
 
 void session_reset(struct connection *c)
 {
-        c->doubt &= DOUBT_FOR_LIFE | DOUBT_NONBLOCK | DOUBT_ENDPOINT | DOUBT_SEGMENT | DOUBT_INCARNATION | DOUBT_INHERITED;
+        c->doubt &=
+                DOUBT_FOR_LIFE | DOUBT_NONBLOCK | DOUBT_ENDPOINT | DOUBT_SEGMENT | DOUBT_INCARNATION | DOUBT_INHERITED;
         c->doubt |= DOUBT_UNBOUND;
         c->database = 0;
         c->authenticated = c->no_fill = c->multi_unknown = false;
@@ -248,10 +245,20 @@ static void session_authenticated(struct connection *c, uint32_t secret)
         c->authenticated = true;
         c->no_fill = false;
         c->doubt |= DOUBT_UNBOUND;
-        if (connection_server(c))
-                invalidation_credentials(c->server, &c->endpoint.address,
+        if (c->endpoint.known)
+                invalidation_credentials(connection_server(c) ? c->server : NULL, &c->endpoint.address,
                                          s->has_user ? mt_bytes(s->user, s->user_len) : mt_bytes(NULL, 0),
                                          mt_bytes(s->password, s->password_len));
+}
+
+/* Of an EXEC or DISCARD that was answered by an error the transaction goes on (it had a word too many, or there was
+ * none), but for one that tells that it was given up. */
+static bool session_goes_on(const struct connection *c, const void *reply)
+{
+        const struct abi *abi = &c->hiredis->abi;
+
+        return abi_reply_type(reply) == ABI_REPLY_ERROR &&
+               (abi_reply_len(abi, reply) < 9 || memcmp(abi_reply_str(abi, reply), "EXECABORT", 9) != 0);
 }
 
 /* EXEC or DISCARD: what was queued inside takes place now, or never; clearing is right for both. */
@@ -280,30 +287,23 @@ static void session_accepted(struct connection *c, const struct owed_row *row)
                         c->database = row->argument - 1;
                 c->doubt |= DOUBT_UNBOUND;
                 break;
-        case COMMAND_AUTH:
-                session_authenticated(c, row->argument);
-                break;
+        case COMMAND_AUTH: session_authenticated(c, row->argument); break;
         case COMMAND_HELLO:
                 if (row->argument != SESSION_SECRET_NONE)
                         session_authenticated(c, row->argument);
                 break;
-        case COMMAND_RESET:
-                session_reset(c);
-                break;
+        case COMMAND_RESET: session_reset(c); break;
         case COMMAND_QUIT:
                 c->doubt |= DOUBT_UNKNOWN; /* the server closes: the next command fails, a GET too */
                 break;
-        case COMMAND_MULTI:
-                c->doubt |= DOUBT_MULTI;
+        case COMMAND_MULTI: c->doubt |= DOUBT_MULTI; break;
+        case COMMAND_WATCH: c->doubt |= DOUBT_WATCH; break;
+        case COMMAND_UNWATCH: c->doubt &= ~(uint32_t)DOUBT_WATCH; break;
+        case COMMAND_UNKNOWN: /* SELECT or AUTH under another name, perhaps; modules' commands have a dot in theirs */
+                if (row->argument == 0)
+                        c->doubt |= DOUBT_UNKNOWN;
                 break;
-        case COMMAND_WATCH:
-                c->doubt |= DOUBT_WATCH;
-                break;
-        case COMMAND_UNWATCH:
-                c->doubt &= ~(uint32_t)DOUBT_WATCH;
-                break;
-        default:
-                break;
+        default: break;
         }
 }
 
@@ -314,8 +314,7 @@ static void session_queued(struct connection *c, const struct owed_row *row)
 
         switch (row->class) {
         case COMMAND_READ:
-        case COMMAND_GET:
-                return;
+        case COMMAND_GET: return;
         case COMMAND_WRITE:
         case COMMAND_SCRIPT:
         case COMMAND_OPAQUE:
@@ -329,8 +328,7 @@ static void session_queued(struct connection *c, const struct owed_row *row)
                 if (!kept)
                         c->multi_unknown = true;
                 return;
-        default:
-                c->multi_unknown = true; /* SELECT and the like inside a transaction */
+        default: c->multi_unknown = true; /* SELECT and the like inside a transaction */
         }
 }
 
@@ -349,10 +347,14 @@ static void session_apply(struct connection *c, const struct owed_row *row, cons
                 return;
         }
         session_touch(c, row->class, row->hash, row->count);
-        if (row->class == COMMAND_EXEC || row->class == COMMAND_DISCARD)
-                session_multi_ends(c);
-        else if (abi_reply_type(reply) != ABI_REPLY_ERROR)
+        if (row->class == COMMAND_EXEC || row->class == COMMAND_DISCARD) {
+                if (!session_goes_on(c, reply))
+                        session_multi_ends(c);
+        } else if (abi_reply_type(reply) != ABI_REPLY_ERROR) {
                 session_accepted(c, row);
+        } else if (row->class == COMMAND_HELLO && row->argument != SESSION_SECRET_NONE) {
+                c->doubt |= DOUBT_UNKNOWN; /* it may have authenticated before it stumbled over another of its words */
+        }
         if (row->class == COMMAND_AUTH || (row->class == COMMAND_HELLO && row->argument == SESSION_SECRET_HELD))
                 owed_secret_wipe(&c->secret);
 }

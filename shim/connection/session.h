@@ -6,8 +6,8 @@
 
 #include "../command/command.h"
 
-/* A command is about to be sent (parse says how well it was understood). Its effect is queued until its reply comes; the session
- * is doubted from now on where replies will not be one to one. */
+/* A command is about to be sent (parse says how well it was understood). Its effect is queued until its reply comes;
+ * the session is doubted from now on where replies will not be one to one. */
 void session_sent(struct connection *c, enum command_parse parse, const struct command *command);
 /* The last one queued will not be sent after all (hiredis could not append it). */
 void session_unsent(struct connection *c);

@@ -12,15 +12,37 @@
 #include <string.h>
 
 static const struct abi abi_a = {
-        .letter = 'A', .reply_size = 48, .reply_integer = 8, .reply_len = 16, .reply_str = 24,
-        .err = 0, .fd = 132, .flags = 136, .obuf = 144, .reader = 152,
-        .connection_type = 160, .unix_path = 200, .privctx = 0, .fn = 544,
+        .letter = 'A',
+        .reply_size = 48,
+        .reply_integer = 8,
+        .reply_len = 16,
+        .reply_str = 24,
+        .err = 0,
+        .fd = 132,
+        .flags = 136,
+        .obuf = 144,
+        .reader = 152,
+        .connection_type = 160,
+        .unix_path = 200,
+        .privctx = 0,
+        .fn = 544,
 };
 
 static const struct abi abi_b = {
-        .letter = 'B', .reply_size = 64, .reply_integer = 8, .reply_len = 24, .reply_str = 32,
-        .err = 8, .fd = 140, .flags = 144, .obuf = 152, .reader = 160,
-        .connection_type = 168, .unix_path = 216, .privctx = 256, .fn = 200,
+        .letter = 'B',
+        .reply_size = 64,
+        .reply_integer = 8,
+        .reply_len = 24,
+        .reply_str = 32,
+        .err = 8,
+        .fd = 140,
+        .flags = 144,
+        .obuf = 152,
+        .reader = 160,
+        .connection_type = 168,
+        .unix_path = 216,
+        .privctx = 256,
+        .fn = 200,
 };
 
 /* freeObject is the last of the reply functions: A has five of them, B seven. */
@@ -114,8 +136,10 @@ void abi_probe(struct hiredis *h, void *alloc_fns, void *push_callback)
         struct abi abi = alloc_fns != NULL ? abi_b : abi_a;
 
         if (!abi_reader_fits(h, &abi) || !abi_context_fits(h, &abi)) {
-                log_line(LOG_WARN, "the structs of this hiredis (layout %c by its symbols) are not where they should be: "
-                         "nothing is cached", abi.letter);
+                log_line(LOG_WARN,
+                         "the structs of this hiredis (layout %c by its symbols) are not where they should be: "
+                         "nothing is cached",
+                         abi.letter);
                 return;
         }
         abi.allocators = alloc_fns;

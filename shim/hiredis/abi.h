@@ -24,22 +24,28 @@ struct abi_allocators {
 };
 
 struct abi {
-        bool     known;
-        char     letter;         /* 'A' or 'B'; '?' when not known */
-        uint16_t reply_size, reply_integer, reply_len, reply_str;
-        uint16_t err, fd, flags, obuf, reader;
-        uint16_t connection_type, unix_path;
-        uint16_t privctx;        /* 0 when the layout has none: set by TLS */
-        uint16_t fn;             /* in redisReader; buf, pos and len are at 136, 144, 152 in both */
-        const void *default_fn;  /* the reply functions that hiredis itself installs */
+        bool                         known;
+        char                         letter; /* 'A' or 'B'; '?' when not known */
+        uint16_t                     reply_size, reply_integer, reply_len, reply_str;
+        uint16_t                     err, fd, flags, obuf, reader;
+        uint16_t                     connection_type, unix_path;
+        uint16_t                     privctx;    /* 0 when the layout has none: set by TLS */
+        uint16_t                     fn;         /* in redisReader; buf, pos and len are at 136, 144, 152 in both */
+        const void                  *default_fn; /* the reply functions that hiredis itself installs */
         const struct abi_allocators *allocators; /* B: read at each use, the program may set others; A: NULL, malloc */
 };
 
 enum { ABI_READER_BUF = 136, ABI_READER_POS = 144, ABI_READER_LEN = 152 };
 
 /* Reply types that both layouts share. */
-enum { ABI_REPLY_STRING = 1, ABI_REPLY_INTEGER = 3, ABI_REPLY_NIL = 4, ABI_REPLY_STATUS = 5, ABI_REPLY_ERROR = 6,
-       ABI_REPLY_PUSH = 12 };
+enum {
+        ABI_REPLY_STRING = 1,
+        ABI_REPLY_INTEGER = 3,
+        ABI_REPLY_NIL = 4,
+        ABI_REPLY_STATUS = 5,
+        ABI_REPLY_ERROR = 6,
+        ABI_REPLY_PUSH = 12
+};
 
 /* Find out the layout of the library that h was resolved from: first by which symbols it has, then by feeding a private
  * reader and finding the fields where they should be. Sets h->abi. alloc_fns and push_callback: hiredisAllocFns and

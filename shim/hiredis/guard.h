@@ -1,6 +1,8 @@
-/* guard.h - are we inside hiredis already?
- * hiredis calls its own exports through the PLT in some builds (Debian's) and so re-enters our doors; what it asks of itself
- * is none of our business. A thread-local depth lets those calls pass, to the library that is being called. */
+/* guard.h - are we inside hiredis already, with a context that nobody knows yet?
+ * hiredis calls its own exports through the PLT in some builds (Debian's) and so re-enters our doors; what it asks of
+ * itself is none of our business. For a context that we know its connection says so (connection->inside); while one is
+ * being made, this thread-local depth lets those calls pass. It is not used for more: a thread may run coroutines, and
+ * be inside of one context while it calls for another. */
 #ifndef MT_GUARD_H
 #define MT_GUARD_H
 
@@ -11,7 +13,7 @@ struct hiredis;
 struct guard {
         unsigned              depth;
         const struct hiredis *current; /* the hiredis that this thread is inside of, while depth > 0 */
-        unsigned              replies; /* how often hiredis asked our redisGetReply for what it could have asked itself */
+        unsigned replies; /* how often hiredis asked our redisGetReply for what it could have asked itself */
 };
 
 extern _Thread_local struct guard guard;

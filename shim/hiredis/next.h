@@ -14,14 +14,14 @@
 
 /* One library, resolved once and pinned for good (RTLD_NODELETE). Read-only after next_of() has returned it. */
 struct hiredis {
-#define NEED(ret, name, params) ret(*name) params;
-#define MAY(ret, name, params) ret(*name) params;
+#define NEED(ret, name, params)   ret(*name) params;
+#define MAY(ret, name, params)    ret(*name) params;
 #define CALLED(ret, name, params) ret(*name) params;
 #include "hooks.def"
 #undef NEED
 #undef MAY
 #undef CALLED
-        bool       visible; /* its calls of its own exports come to our doors (it was not linked -Bsymbolic or the like) */
+        bool visible;   /* its calls of its own exports come to our doors (it was not linked -Bsymbolic or the like) */
         struct abi abi; /* abi.known is false when the layout is none of ours: then everything is passed on */
 };
 

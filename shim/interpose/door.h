@@ -1,10 +1,11 @@
-/* door.h - the shape of every exported function: guard, one call inward, out.
+/* door.h - the shape of every exported function: whose context is it, one call inward, out.
  *
- *      if (guard_inside())
- *              return guard.current->name(...);       hiredis calling itself
- *      DOOR(context);                                 h and c: the real library, what we know of the context
+ *      h = door_open(context, DOOR_CALLER(), &c);     the real library, and what we know of the context
+ *      if (h == NULL)
+ *              return failure;                        no hiredis at all
+ *      if (c == NULL)
+ *              return h->name(...);                   nothing may be cached for it, or hiredis is calling itself
  *      ... one call inward ...
- *      guard_leave();
  *
  * Doors that only make or end contexts are in lifecycle.c; calls that are not hiredis' are in process.c. */
 #ifndef MT_DOOR_H
@@ -23,19 +24,31 @@ int                __redisAppendCommand(redisContext *context, const char *resp,
 redisContext      *redisConnectWithOptions(const void *options);
 redisAsyncContext *redisAsyncConnectWithOptions(const void *options);
 
-/* Whose context is it, and what do we know of it? A context whose making we have not seen is adopted: never served, but its
- * writes are noticed. *c is NULL when nothing may be cached for it. NULL: no hiredis at all. */
-static inline const struct hiredis *door_open(const void *context, const void *caller, struct connection **c)
+MT_COLD static const struct hiredis *door_open_rare(const void *context, const void *caller, struct connection **c)
 {
         const struct hiredis *h;
 
-        *c = connection_find(context);
-        if (MT_LIKELY(*c != NULL))
-                return (*c)->hiredis;
+        if (*c != NULL) { /* inside */
+                h = (*c)->hiredis;
+                *c = NULL;
+                return h;
+        }
+        if (guard_inside())
+                return guard.current;
         h = next_of(caller);
         if (h != NULL)
                 *c = connection_adopt((void *)(uintptr_t)context, h);
         return h;
+}
+
+/* Whose context is it, and what do we know of it? A context whose making we have not seen is adopted: never served, but its
+ * writes are noticed. *c is NULL when nothing may be cached for it, or when hiredis is calling itself. NULL: no hiredis at all. */
+static inline const struct hiredis *door_open(const void *context, const void *caller, struct connection **c)
+{
+        *c = connection_find(context);
+        if (MT_LIKELY(*c != NULL && !(*c)->inside))
+                return (*c)->hiredis;
+        return door_open_rare(context, caller, c);
 }
 
 /* Where the program called from, for a hiredis that only its module sees. */

@@ -6,34 +6,37 @@
 enum { LIFECYCLE_USERFD = 2 }; /* redisOptions.type, its first field, for a descriptor of the program's own */
 
 /* foreign: somebody else made the descriptor, and may have selected and authenticated whatever on it. */
-static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool async, bool foreign)
+static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool async, bool foreign,
+                            uint64_t began_ns)
 {
         if (context != NULL) {
                 runtime_check_uid();
                 if (foreign)
                         connection_adopt(context, h);
                 else
-                        connection_made(context, h, nonblock, async);
+                        connection_made(context, h, nonblock, async, began_ns);
         }
         return context;
 }
 
 /* One door: the real function under the guard, then the context's history begins. */
-#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, async, foreign)                                        \
-        MT_EXPORT type *name params                                                                                  \
-        {                                                                                                            \
-                const struct hiredis *h = guard_inside() ? guard.current : next_of(DOOR_CALLER());                   \
-                type                 *context;                                                                       \
-                                                                                                                     \
-                if (h == NULL || h->name == NULL)                                                                    \
-                        return NULL;                                                                                 \
-                if (guard_inside())                                                                                  \
-                        return h->name args;                                                                         \
-                guard_enter(h);                                                                                      \
-                context = h->name args;                                                                              \
-                lifecycle_made(context, h, nonblock, async, foreign);                                                \
-                guard_leave();                                                                                       \
-                return context;                                                                                      \
+#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, async, foreign)                                          \
+        MT_EXPORT type *name params                                                                                    \
+        {                                                                                                              \
+                const struct hiredis *h = guard_inside() ? guard.current : next_of(DOOR_CALLER());                     \
+                type                 *context;                                                                         \
+                uint64_t              began_ns;                                                                        \
+                                                                                                                       \
+                if (h == NULL || h->name == NULL)                                                                      \
+                        return NULL;                                                                                   \
+                if (guard_inside())                                                                                    \
+                        return h->name args;                                                                           \
+                began_ns = clock_precise_ns();                                                                         \
+                guard_enter(h);                                                                                        \
+                context = h->name args;                                                                                \
+                guard_leave();                                                                                         \
+                lifecycle_made(context, h, nonblock, async, foreign, began_ns);                                        \
+                return context;                                                                                        \
         }
 
 #define SYNC(name, params, args)           LIFECYCLE_CONNECT(redisContext, name, params, args, false, false, false)
@@ -64,27 +67,25 @@ ASYNC(redisAsyncConnectWithOptions, (const void *options), (options))
 
 MT_EXPORT int redisReconnect(redisContext *context)
 {
-        const struct hiredis *h;
         struct connection    *c;
+        const struct hiredis *h = door_open(context, DOOR_CALLER(), &c);
+        uint64_t              began_ns = clock_precise_ns();
         int                   rc;
 
-        if (guard_inside())
-                return guard.current->redisReconnect(context);
-        h = door_open(context, DOOR_CALLER(), &c);
         if (h == NULL || h->redisReconnect == NULL)
                 return REDIS_ERR;
-        guard_enter(h);
+        if (c == NULL) /* a jump out of hiredis may have left the mark: it begins anew here too */
+                c = connection_find(context);
         rc = h->redisReconnect(context);
         if (c != NULL) {
                 runtime_check_uid();
-                connection_remade(c);
+                connection_remade(c, began_ns);
         }
-        guard_leave();
         return rc;
 }
 
-/* A context ends, whoever ends it: hiredis frees asynchronous ones through these doors from inside itself. What is known of it ends
- * first: the address may be another context's as soon as it is free. */
+/* A context ends, whoever ends it: hiredis frees asynchronous ones through these doors from inside itself. What is
+ * known of it ends first: the address may be another context's as soon as it is free. */
 static const struct hiredis *lifecycle_ends(const void *context, const void *caller)
 {
         struct connection *c = connection_find(context);

@@ -11,21 +11,17 @@ static inline void *sync_format(redisContext *context, const char *format, va_li
 
         if (MT_UNLIKELY(h == NULL))
                 return NULL;
-        guard_enter(h);
         if (MT_UNLIKELY(c == NULL))
-                reply = request_forward_format(h, c, context, format, ap);
-        else if (!command_get_format(format, ap, &key, scratch))
-                reply = request_format(h, c, context, format, ap);
-        else if (!request_get(c, key, &reply))
-                reply = request_forward_format(h, c, context, format, ap);
-        guard_leave();
+                return h->redisvCommand(context, format, ap);
+        if (!command_get_format(format, ap, &key, scratch))
+                return request_format(c, format, ap);
+        if (!request_get(c, key, &reply))
+                return request_forward_format(c, format, ap);
         return reply;
 }
 
 MT_EXPORT void *redisvCommand(redisContext *context, const char *format, va_list ap)
 {
-        if (guard_inside())
-                return guard.current->redisvCommand(context, format, ap);
         return sync_format(context, format, ap, DOOR_CALLER());
 }
 
@@ -35,8 +31,7 @@ MT_EXPORT void *redisCommand(redisContext *context, const char *format, ...)
         void   *reply;
 
         va_start(ap, format);
-        reply = guard_inside() ? guard.current->redisvCommand(context, format, ap) :
-                                 sync_format(context, format, ap, DOOR_CALLER());
+        reply = sync_format(context, format, ap, DOOR_CALLER());
         va_end(ap);
         return reply;
 }
@@ -48,14 +43,12 @@ MT_EXPORT void *redisCommandArgv(redisContext *context, int argc, const char **a
         struct mt_bytes       key;
         void                 *reply;
 
-        if (guard_inside())
-                return guard.current->redisCommandArgv(context, argc, argv, argvlen);
         h = door_open(context, DOOR_CALLER(), &c);
         if (MT_UNLIKELY(h == NULL))
                 return NULL;
-        guard_enter(h);
-        if (MT_UNLIKELY(c == NULL) || !command_get_argv(argc, argv, argvlen, &key) || !request_get(c, key, &reply))
-                reply = request_forward_argv(h, c, context, argc, argv, argvlen);
-        guard_leave();
+        if (MT_UNLIKELY(c == NULL))
+                return h->redisCommandArgv(context, argc, argv, argvlen);
+        if (!command_get_argv(argc, argv, argvlen, &key) || !request_get(c, key, &reply))
+                return request_forward_argv(c, argc, argv, argvlen);
         return reply;
 }

@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 enum {
-        READ_IDLE_S = 10,        /* without a reply for so long, the next GET travels: servers and balancers close idle connections */
-        READ_LONG_KEY = 1024,    /* a key up to this length is put into one buffer with its commands */
+        READ_IDLE_S =
+                10, /* without a reply for so long, the next GET travels: servers and balancers close idle connections */
+        READ_LONG_KEY = 1024, /* a key up to this length is put into one buffer with its commands */
         READ_RUN_ID = 40,
         READ_NO_FILL_MAX = 32,
 };
@@ -61,7 +62,8 @@ static bool read_same_server(const struct connection *c, const void *reply)
 
         if (abi_reply_type(reply) != ABI_REPLY_STRING)
                 return false;
-        run_id = read_info_field(mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply)), mt_bytes_of("\nrun_id:"));
+        run_id = read_info_field(mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply)),
+                                 mt_bytes_of("\nrun_id:"));
         mt_copy_from_shared(listened, c->server->run_id, sizeof listened);
         return run_id.len == sizeof listened && memcmp(run_id.ptr, listened, sizeof listened) == 0;
 }
@@ -70,17 +72,21 @@ static bool read_same_server(const struct connection *c, const void *reply)
  * connection asks its own server who it is, once a second at the most. */
 static void read_verify(struct connection *c, uint64_t now_ns)
 {
-        static const char info[] = "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
+        static const char     info[] = "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
         const struct hiredis *h = c->hiredis;
-        uint64_t          asked_ns = clock_precise_ns();
-        uint32_t          incarnation = mt_load_acquire(&c->server->incarnation);
-        void             *reply = NULL;
+        uint64_t              asked_ns = clock_precise_ns();
+        uint32_t              incarnation = mt_load_acquire(&c->server->incarnation);
+        void                 *reply = NULL;
 
         if (now_ns - c->asked_ns < NS_PER_S && c->asked_ns != 0)
                 return;
         c->asked_ns = now_ns;
+        connection_enter_hiredis(c);
         if (h->redisAppendFormattedCommand(c->context, info, sizeof info - 1) != REDIS_OK ||
-            h->redisGetReply(c->context, &reply) != REDIS_OK || reply == NULL)
+            h->redisGetReply(c->context, &reply) != REDIS_OK)
+                reply = NULL;
+        connection_leave_hiredis(c);
+        if (reply == NULL)
                 return; /* the program's own command meets the same error next */
         if (read_same_server(c, reply) && mt_load_acquire(&c->server->incarnation) == incarnation) {
                 c->known_ns = asked_ns;
@@ -96,8 +102,8 @@ static inline bool read_context_plain(const struct connection *c)
         const void       *context = c->context, *reader = ABI_FIELD(const void *const, context, abi->reader);
         const char       *unsent = ABI_FIELD(const char *const, context, abi->obuf);
 
-        return ABI_FIELD(const int, context, abi->err) == 0 && (ABI_FIELD(const int, context, abi->flags) & REDIS_BLOCK) != 0 &&
-               unsent[0] == '\0' &&
+        return ABI_FIELD(const int, context, abi->err) == 0 &&
+               (ABI_FIELD(const int, context, abi->flags) & REDIS_BLOCK) != 0 && unsent[0] == '\0' &&
                ABI_FIELD(const size_t, reader, ABI_READER_POS) == ABI_FIELD(const size_t, reader, ABI_READER_LEN) &&
                ABI_FIELD(const void *const, reader, abi->fn) == abi->default_fn;
 }
@@ -173,10 +179,12 @@ static MT_COLD bool read_stale(struct connection *c, uint64_t now_ns)
         return false;
 }
 
-static MT_COLD bool read_before_barrier(struct connection *c)
+/* What the barrier waits for is moved by a leader: there must be one, and it must not wait for its next turn. */
+static MT_COLD bool read_before_barrier(struct connection *c, uint64_t now_ns)
 {
         int saved_errno = errno;
 
+        invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
         invalidation_hurry(c->l1, c->server);
         errno = saved_errno;
         return read_refuse(c, COUNTER_bypass_barrier);
@@ -193,7 +201,8 @@ static struct {
 
 static uint64_t read_identity(const struct connection *c)
 {
-        return c->authenticated ? mt_hash(c->user, c->user_len, (struct hash_key){{c->server_index + 1, 1}}) : c->server_index;
+        return c->authenticated ? mt_hash(c->user, c->user_len, (struct hash_key){{c->server_index + 1, 1}})
+                                : c->server_index;
 }
 
 static void read_never_fill(struct connection *c)
@@ -316,11 +325,18 @@ static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, ui
         errno = saved_errno;
         sent_ns = clock_precise_ns();
         *reply = NULL;
+        connection_enter_hiredis(c);
         if (!read_append(h, c->context, key->key) || h->redisGetReply(c->context, &pttl) != REDIS_OK ||
             h->redisGetReply(c->context, reply) != REDIS_OK)
                 *reply = NULL; /* the error is in the context, as the program expects it */
+        connection_leave_hiredis(c);
         saved_errno = errno;
-        if (*reply != NULL) {
+        if (*reply == NULL && pttl != NULL && abi_reply_type(pttl) == ABI_REPLY_ERROR) {
+                *reply =
+                        pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would have had it */
+                pttl = NULL;
+        }
+        if (*reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();
                 read_fill(c, key, &lease, pttl, *reply, sent_ns, life_ns);
         } else {
@@ -370,15 +386,14 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply)
         if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.margin_ns), now_ns) &&
                         !mt_load_relaxed(&runtime.trust_ttl)))
                 return read_stale(c, now_ns);
-        namespace_id = mt_load_acquire(&c->space->id); /* [N] pairs with the release of a new id: a place in the tables that was given
-                                                        * to another server shows its new incarnation below */
-        if (MT_UNLIKELY(namespace_id == 0 || mt_load_acquire(&c->server->incarnation) != c->incarnation)) {
+        namespace_id = l1_namespace_id(c->server, c->incarnation, c->space);
+        if (MT_UNLIKELY(namespace_id == 0)) {
                 c->doubt |= DOUBT_UNBOUND; /* looked up again by the next GET */
                 return read_refuse(c, COUNTER_bypass_incarnation);
         }
         if (MT_UNLIKELY(c->barrier_ns != 0)) {
                 if (mt_load_acquire(&c->server->fresh_at_ns) <= c->barrier_ns && !mt_load_relaxed(&runtime.trust_ttl))
-                        return read_before_barrier(c);
+                        return read_before_barrier(c, now_ns);
                 c->barrier_ns = 0;
         }
         rule = rules_match(&runtime.options.rules, key);
@@ -398,6 +413,6 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply)
                         return true;
                 }
         }
-        return read_miss(c, &wanted, namespace_id, now_ns,
-                         rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns, reply);
+        return read_miss(c, &wanted, namespace_id, now_ns, rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns,
+                         reply);
 }

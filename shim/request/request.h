@@ -20,20 +20,18 @@ static inline bool request_default_reader(const struct connection *c)
 bool request_get(struct connection *c, struct mt_bytes key, void **reply);
 
 /* Any command, as hiredis' own function of that name would do it: noticed, passed on, its effect applied when its reply
- * comes. c NULL: passed on alone. */
-void *request_forward_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap);
+ * comes. */
+void *request_forward_format(struct connection *c, const char *format, va_list ap);
 /* A format that is not one of the common shapes of GET: another GET (its verb may be an argument), or any other command. */
-void *request_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap);
-void *request_forward_argv(const struct hiredis *h, struct connection *c, void *context, int argc, const char **argv,
-                           const size_t *argvlen);
+void *request_format(struct connection *c, const char *format, va_list ap);
+void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen);
 
 /* Notice a command that is about to be appended or sent asynchronously. */
 void request_note_format(struct connection *c, const char *format, va_list ap);
 void request_note_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen);
 void request_note_resp(struct connection *c, const char *resp, size_t len);
 
-/* hiredis' redisGetReply and redisGetReplyFromReader, the reply noticed. f is the real one. */
-int request_reply(const struct hiredis *h, struct connection *c, void *context, void **reply,
-                  int (*f)(redisContext *, void **));
+/* redisGetReply or redisGetReplyFromReader, the reply noticed. f is the real one. */
+int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, void **));
 
 #endif

@@ -70,32 +70,45 @@ void request_note_resp(struct connection *c, const char *resp, size_t len)
 
 /* ---------------------------------------------------------------------------------------------- passing on */
 
+static bool write_is_push(const struct connection *c, const void *reply)
+{
+        return c->hiredis->abi.letter == 'B' && abi_reply_type(reply) == ABI_REPLY_PUSH;
+}
+
+static uint64_t write_enter(struct connection *c)
+{
+        if (c->l1 != NULL)
+                l1_count(c->l1, COUNTER_forwarded, 1);
+        connection_enter_hiredis(c);
+        return runtime_waits();
+}
+
 /* A call that sent a command and waited for a reply has returned. A non-blocking context returns NULL without an error. */
-static void *write_answered(struct connection *c, void *reply)
+static void *write_answered(struct connection *c, uint64_t began_ns, void *reply)
 {
         int saved_errno = errno;
 
-        if (reply != NULL && request_default_reader(c))
-                session_replied(c, reply);
-        else if (reply != NULL || ABI_FIELD(int, c->context, c->hiredis->abi.err) != 0)
+        connection_leave_hiredis(c);
+        runtime_waited(began_ns);
+        if (reply == NULL) {
+                if (ABI_FIELD(int, c->context, c->hiredis->abi.err) != 0)
+                        session_failed(c);
+        } else if (!request_default_reader(c)) {
                 session_failed(c);
+        } else if (!write_is_push(c, reply)) {
+                session_replied(c, reply);
+        }
         errno = saved_errno;
         return reply;
 }
 
-static void write_count(const struct connection *c)
+void *request_forward_format(struct connection *c, const char *format, va_list ap)
 {
-        if (c->l1 != NULL)
-                l1_count(c->l1, COUNTER_forwarded, 1);
-}
+        uint64_t began_ns;
 
-void *request_forward_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap)
-{
-        if (c == NULL)
-                return h->redisvCommand(context, format, ap);
         request_note_format(c, format, ap);
-        write_count(c);
-        return write_answered(c, h->redisvCommand(context, format, ap));
+        began_ns = write_enter(c);
+        return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
 }
 
 /* As hiredis writes it out: a shape that we do not follow ourselves. */
@@ -116,12 +129,13 @@ static bool write_get_formatted(struct connection *c, const char *format, va_lis
         return done;
 }
 
-void *request_format(const struct hiredis *h, struct connection *c, void *context, const char *format, va_list ap)
+void *request_format(struct connection *c, const char *format, va_list ap)
 {
         struct command     command;
         enum command_parse parse;
         va_list            look;
         void              *reply;
+        uint64_t           began_ns;
         bool               done;
 
         va_copy(look, ap);
@@ -131,45 +145,37 @@ void *request_format(const struct hiredis *h, struct connection *c, void *contex
                 va_copy(look, ap);
                 done = write_get_formatted(c, format, look, &reply);
                 va_end(look);
-                return done ? reply : request_forward_format(h, c, context, format, ap);
+                return done ? reply : request_forward_format(c, format, ap);
         }
         if (parse == COMMAND_OK && command.class == COMMAND_GET && request_get(c, command_word(&command, 1), &reply))
                 return reply;
         session_sent(c, parse, &command);
-        write_count(c);
-        return write_answered(c, h->redisvCommand(context, format, ap));
+        began_ns = write_enter(c);
+        return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
 }
 
-void *request_forward_argv(const struct hiredis *h, struct connection *c, void *context, int argc, const char **argv,
-                           const size_t *argvlen)
+void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen)
 {
-        if (c == NULL)
-                return h->redisCommandArgv(context, argc, argv, argvlen);
+        uint64_t began_ns;
+
         request_note_argv(c, argc, argv, argvlen);
-        write_count(c);
-        return write_answered(c, h->redisCommandArgv(context, argc, argv, argvlen));
+        began_ns = write_enter(c);
+        return write_answered(c, began_ns, c->hiredis->redisCommandArgv(c->context, argc, argv, argvlen));
 }
 
 /* ------------------------------------------------------------------------------------------------- replies */
 
-static bool write_is_push(const struct connection *c, const void *reply)
-{
-        return c->hiredis->abi.letter == 'B' && abi_reply_type(reply) == ABI_REPLY_PUSH;
-}
-
 /* Replies of the program's own making are not ours to read: they end everything that is owed, and a session whose changes went
  * unseen is not known any more. */
-int request_reply(const struct hiredis *h, struct connection *c, void *context, void **reply,
-                  int (*f)(redisContext *, void **))
+int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, void **))
 {
         void *taken = NULL;
-        bool  ours;
+        bool  ours = request_default_reader(c);
         int   rc, saved_errno;
 
-        if (c == NULL)
-                return f(context, reply);
-        ours = request_default_reader(c);
-        rc = f(context, ours || reply != NULL ? &taken : NULL);
+        connection_enter_hiredis(c);
+        rc = f(c->context, ours || reply != NULL ? &taken : NULL);
+        connection_leave_hiredis(c);
         saved_errno = errno;
         if (rc != REDIS_OK || !ours)
                 session_failed(c);
@@ -178,7 +184,7 @@ int request_reply(const struct hiredis *h, struct connection *c, void *context, 
         if (reply != NULL)
                 *reply = taken;
         else if (taken != NULL)
-                h->freeReplyObject(taken);
+                c->hiredis->freeReplyObject(taken);
         errno = saved_errno;
         return rc;
 }

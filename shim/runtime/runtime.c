@@ -15,27 +15,29 @@
 
 enum runtime_state { RUNTIME_NEW, RUNTIME_READY, RUNTIME_OFF };
 
-/* A segment let go of keeps its addresses (as zero pages): a program that changes its uid all the time would run out of them. */
+/* A segment let go of keeps its addresses (as zero pages): a program that changes its uid all the time would run out of
+ * them. */
 enum { RUNTIME_USERS_MAX = 64 };
 
 struct runtime runtime;
 
-static _Atomic int           runtime_state;
-static struct forklock       runtime_lock; /* setup, attach, change of user */
-static _Atomic(struct l1 *)  runtime_segment;
-static _Atomic uint64_t      runtime_retry_ns; /* no attempt to attach before this */
-static uid_t                 runtime_uid;
-static unsigned              runtime_users; /* how often the effective uid changed */
-static pid_t                 runtime_pid;   /* a vfork child runs in our memory and is not us */
-static _Atomic uint64_t      runtime_waited_ns; /* for Redis, until there was a segment */
-static _Atomic uint64_t      runtime_attached_at_ns;
+static _Atomic int          runtime_state;
+static struct forklock      runtime_lock; /* setup, attach, change of user */
+static _Atomic(struct l1 *) runtime_segment;
+static _Atomic uint64_t     runtime_retry_ns; /* no attempt to attach before this */
+static uid_t                runtime_uid;
+static unsigned             runtime_users;     /* how often the effective uid changed */
+static pid_t                runtime_pid;       /* a vfork child runs in our memory and is not us */
+static _Atomic uint64_t     runtime_waited_ns; /* for Redis, until there was a segment */
+static _Atomic uint64_t     runtime_attached_at_ns;
 
 /* What attaching costs a process: opening, mapping, first touches, a slot of its own. */
 #define RUNTIME_ATTACH_COST_NS (200 * NS_PER_US)
 
 static const struct timespec runtime_seal_wait = {.tv_nsec = 200 * 1000 * 1000};
 
-/* A page that the kernel gives back as zeros in every child: raw fork and clone skip atfork handlers, this they cannot. */
+/* A page that the kernel gives back as zeros in every child: raw fork and clone skip atfork handlers, this they cannot.
+ */
 static bool runtime_watch_forks(void)
 {
         uint64_t *page = mmap(NULL, SEGMENT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -54,7 +56,7 @@ static bool runtime_watch_forks(void)
 
 static void runtime_configure_invalidation(void)
 {
-        const struct options             *o = &runtime.options;
+        const struct options            *o = &runtime.options;
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
@@ -190,7 +192,8 @@ void runtime_check_uid(void)
         runtime_uid = geteuid();
         mt_store_relaxed(&runtime_retry_ns, 0);
         if (++runtime_users == RUNTIME_USERS_MAX) {
-                log_line(LOG_WARN, "the effective uid has changed %d times: nothing is cached any more", RUNTIME_USERS_MAX);
+                log_line(LOG_WARN, "the effective uid has changed %d times: nothing is cached any more",
+                         RUNTIME_USERS_MAX);
                 mt_store_release(&runtime_state, RUNTIME_OFF);
         }
         if (old != NULL) {
@@ -211,7 +214,8 @@ void runtime_seal_off(void)
                 runtime_after_fork();
         if (mt_load_acquire(&runtime_state) == RUNTIME_READY) {
                 mt_store_release(&runtime_state, RUNTIME_OFF);
-                mt_store_relaxed(&runtime.margin_ns, 0); /* closes connections that are bound already, with no call of theirs */
+                mt_store_relaxed(&runtime.margin_ns,
+                                 0); /* closes connections that are bound already, with no call of theirs */
                 mt_store_relaxed(&runtime.trust_ttl, false);
                 mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);
                 atomic_store(&runtime_segment, NULL);
@@ -228,7 +232,9 @@ static void runtime_show_stats(const struct l1 *l1)
         uint64_t n[COUNTER_COUNT];
 
         l1_own_counts(l1, n);
-        log_line(LOG_ERROR, "hits %llu (negative %llu), misses %llu, fills %llu (refused %llu), keys cleared %llu, commands forwarded %llu",
+        log_line(LOG_ERROR,
+                 "hits %llu (negative %llu), misses %llu, fills %llu (refused %llu), keys cleared %llu, commands "
+                 "forwarded %llu",
                  (unsigned long long)n[COUNTER_hits], (unsigned long long)n[COUNTER_negative_hits],
                  (unsigned long long)n[COUNTER_misses], (unsigned long long)n[COUNTER_fills],
                  (unsigned long long)n[COUNTER_fills_refused], (unsigned long long)n[COUNTER_removes],

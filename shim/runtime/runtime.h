@@ -9,19 +9,26 @@
 #include <stdint.h>
 
 struct runtime {
-        struct options       options;
-        _Atomic uint64_t     margin_ns;     /* freshness: the bound less a tick of the coarse clock; 0: nothing is fresh */
-        _Atomic bool         trust_ttl;     /* MTSHIM_INVALIDATION=none: no freshness is asked for */
-        void               (*on_fork)(void); /* set once by the room above; called in a child, which has one thread */
-        const uint64_t      *alive;         /* one word of a page that a fork wipes: 0 there means that we are a child */
+        struct options   options;
+        _Atomic uint64_t margin_ns; /* freshness: the bound less a tick of the coarse clock; 0: nothing is fresh */
+        _Atomic bool     trust_ttl; /* MTSHIM_INVALIDATION=none: no freshness is asked for */
+        void (*on_fork)(void);      /* set once by the room above; called in a child, which has one thread */
+        const uint64_t *alive;      /* one word of a page that a fork wipes: 0 there means that we are a child */
 };
 extern struct runtime runtime;
 
 /* Set up on the first call; true when L1 may be used by this process at all (ENABLE, good options, not sealed off). */
 bool runtime_ready(void);
 
-/* The segment of the effective uid, attached on first need; NULL: none can be had now (asked again after a second). */
+/* The segment of the effective uid, attached on first need; NULL: none can be had now (asked again after a second), or
+ * it does not pay yet: a process attaches when it has waited for Redis as long as attaching takes, so that it never
+ * loses more than it might have saved, and a compiler cache's process, which asks twice in its 3 ms, loses nothing. */
 struct l1 *runtime_l1(void);
+/* When the segment was attached (precise clock); 0: it is not. */
+uint64_t runtime_attached_ns(void);
+/* Around a wait for Redis: measured only while there is no segment. */
+uint64_t runtime_waits(void);
+void     runtime_waited(uint64_t began_ns);
 /* The one attached at this moment, or NULL; no side effects. */
 struct l1 *runtime_l1_now(void);
 
@@ -35,8 +42,8 @@ void runtime_after_fork(void);
 
 /* The effective uid may have changed: if so, let go of the old user's segment. */
 void runtime_check_uid(void);
-/* The program is about to enter a sandbox: no thread, no system calls of ours, no L1 from here on. Waits for the
- * listener to end. */
+/* The program is about to enter a sandbox, or other namespaces, where addresses, pids and times mean other things: no
+ * thread, no system calls of ours, no L1 from here on. Waits for the listener to end. */
 void runtime_seal_off(void);
 /* The process ends: leadership is given up, MTSHIM_SHOW_STATS is printed. */
 void runtime_exit(void);

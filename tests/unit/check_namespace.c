@@ -171,6 +171,28 @@ static void advance(uint64_t ns)
         atomic_fetch_add(&clock_test_offset_ns, (int64_t)ns);
 }
 
+/* What servers that nobody uses any more have filled is given away (each restart on a unix socket leaves one), what is in use
+ * is not. */
+START_TEST(namespaces_of_the_unused)
+{
+        uint64_t              user[2] = {1, 2};
+        struct server_shm    *gone = server_number(1);
+        uint32_t              n = 0;
+        struct namespace_shm *kept = l1_namespace(fixture.l1, fixture.server, 1, user);
+
+        while (l1_namespace(fixture.l1, gone, n, user) != NULL)
+                n++;
+        ck_assert_uint_eq(n, NAMESPACE_MAX - 2);
+        ck_assert_ptr_null(l1_namespace(fixture.l1, fixture.server, 2, user));
+        advance(61 * NS_PER_S);
+        ck_assert_ptr_nonnull(l1_namespace(fixture.l1, fixture.server, 2, user));
+        ck_assert_uint_ne(l1_namespace_id(fixture.server, fixture.incarnation, kept), 0);
+        ck_assert_ptr_null(l1_server_at(fixture.l1, l1_server_index(fixture.l1, gone)));
+        ck_assert_ptr_nonnull(server_number(1));
+        ck_assert_ptr_nonnull(l1_namespace(fixture.l1, server_number(1), 0, user));
+}
+END_TEST
+
 /* The table is full: a server in use keeps its place; one that nobody used for a minute loses it, and whoever still
  * holds on to it is served nothing. */
 START_TEST(recycled)
@@ -353,6 +375,7 @@ int main(void)
         tcase_add_test(all, ids_run_out);
         tcase_add_test(all, namespaces_full);
 #ifdef MT_TEST_CLOCK
+        tcase_add_test(all, namespaces_of_the_unused);
         tcase_add_test(all, recycled);
 #endif
         tcase_add_test(all, claimed_once);
