@@ -18,8 +18,8 @@ void namespace_leave(struct l1 *l1);
 uint32_t namespace_high(const struct l1 *l1);
 /* Nothing of this server is served or filled from here on; its places are free. Only between enter and leave. */
 void namespace_drop_server(struct l1 *l1, uint32_t server_index);
-/* Give away the places of all servers but one that were unused for a minute, and with them their namespaces; true if there
- * were any. Only between enter and leave. In server.c. */
+/* Give away the places of all servers but one that were unused for a minute, and with them their namespaces; true if
+ * there were any. Only between enter and leave. In server.c. */
 bool server_retire_unused(struct l1 *l1, const struct server_shm *keep, uint64_t now_ns);
 
 /* Does any namespace carry this id now? */

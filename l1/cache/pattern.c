@@ -1,8 +1,8 @@
 /* pattern.c - removal by pattern: the one removal that reads items, because a pattern has no hash to look under.
  *
- * Why it is complete: contents never move between slots, so each slot is looked at once, in whatever state. What is LIVE
- * then is judged by its key. What is PENDING has a key that cannot be known, and its value may have been read before we
- * began: it is cleared. What comes into a slot behind us was leased, and so asked for, after we began. */
+ * Why it is complete: contents never move between slots, so each slot is looked at once, in whatever state. What is
+ * LIVE then is judged by its key. What is PENDING has a key that cannot be known, and its value may have been read
+ * before we began: it is cleared. What comes into a slot behind us was leased, and so asked for, after we began. */
 #include "../base/glob.h"
 #include "index.h"
 #include "item.h"
@@ -20,7 +20,8 @@ static enum pattern_verdict pattern_judge(const struct l1 *l1, const _Atomic uin
 
         if (sane)
                 mt_copy_from_shared(key, item.key, item.klen);
-        /* [R1] acquire: pairs with [R2] in evict.c; if bytes were written over ours, the slot is seen to have changed. */
+        /* [R1] acquire: pairs with [R2] in evict.c; if bytes were written over ours, the slot is seen to have changed.
+         */
         mt_fence_acquire();
         if (mt_load_relaxed(slot) != word)
                 return PATTERN_AGAIN;

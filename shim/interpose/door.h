@@ -41,8 +41,9 @@ MT_COLD static const struct hiredis *door_open_rare(const void *context, const v
         return h;
 }
 
-/* Whose context is it, and what do we know of it? A context whose making we have not seen is adopted: never served, but its
- * writes are noticed. *c is NULL when nothing may be cached for it, or when hiredis is calling itself. NULL: no hiredis at all. */
+/* Whose context is it, and what do we know of it? A context whose making we have not seen is adopted: never served, but
+ * its writes are noticed. *c is NULL when nothing may be cached for it, or when hiredis is calling itself. NULL: no
+ * hiredis at all. */
 static inline const struct hiredis *door_open(const void *context, const void *caller, struct connection **c)
 {
         *c = connection_find(context);

@@ -1,8 +1,8 @@
 /* read.c - the way of a GET: hit, miss with lease, fill. Read request_get() from top to bottom.
  *
- * Budget of a hit: no lock, no system call, no allocation beyond the reply, no shared line written except a visited mark that
- * was unset. Rare cases leave sideways into cold functions. Any doubt ends in the same place: "false", and the caller
- * passes the command on. */
+ * Budget of a hit: no lock, no system call, no allocation beyond the reply, no shared line written except a visited
+ * mark that was unset. Rare cases leave sideways into cold functions. Any doubt ends in the same place: "false", and
+ * the caller passes the command on. */
 #include "request.h"
 
 #include "../connection/session.h"
@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 enum {
-        READ_IDLE_S =
-                10, /* without a reply for so long, the next GET travels: servers and balancers close idle connections */
+        READ_IDLE_S = 10,     /* without a reply for so long, the next GET travels: servers and balancers close idle
+                                 connections */
         READ_LONG_KEY = 1024, /* a key up to this length is put into one buffer with its commands */
         READ_RUN_ID = 40,
         READ_NO_FILL_MAX = 32,
@@ -192,8 +192,8 @@ static MT_COLD bool read_before_barrier(struct connection *c, uint64_t now_ns)
 
 /* ------------------------------------------------------------------------------------------------- the miss */
 
-/* Users to whom PTTL was refused: their values are not kept, since nobody knows how long they live. By identity, so that each is
- * asked once and not with every connection (the server logs a refusal each time). */
+/* Users to whom PTTL was refused: their values are not kept, since nobody knows how long they live. By identity, so
+ * that each is asked once and not with every connection (the server logs a refusal each time). */
 static struct {
         _Atomic uint64_t digest[READ_NO_FILL_MAX];
         _Atomic uint32_t count;
@@ -304,8 +304,8 @@ release:
         l1_release(c->l1, lease);
 }
 
-/* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before it came from
- * a write that this GET will see, one that comes later takes the lease away. */
+/* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before
+ * it came from a write that this GET will see, one that comes later takes the lease away. */
 static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns,
                               uint64_t life_ns, void **reply)
 {
@@ -332,8 +332,8 @@ static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, ui
         connection_leave_hiredis(c);
         saved_errno = errno;
         if (*reply == NULL && pttl != NULL && abi_reply_type(pttl) == ABI_REPLY_ERROR) {
-                *reply =
-                        pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would have had it */
+                *reply = pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would
+                                  have had it */
                 pttl = NULL;
         }
         if (*reply != NULL && pttl != NULL) {
@@ -381,8 +381,8 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply)
         if (MT_UNLIKELY(now_ns - c->replied_ns >= READ_IDLE_S * NS_PER_S))
                 return read_refuse(c, COUNTER_bypass_idle);
 
-        /* Rule (c) of the model, in this order: freshness (acquire, [F1]), then the namespace id, then the slots. The listener
-         * changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
+        /* Rule (c) of the model, in this order: freshness (acquire, [F1]), then the namespace id, then the slots. The
+         * listener changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
         if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.margin_ns), now_ns) &&
                         !mt_load_relaxed(&runtime.trust_ttl)))
                 return read_stale(c, now_ns);

@@ -1,5 +1,5 @@
-/* write.c - everything that is not a GET answered here: noticed, passed on, and its effect applied before the program sees
- * the reply. */
+/* write.c - everything that is not a GET answered here: noticed, passed on, and its effect applied before the program
+ * sees the reply. */
 #include "request.h"
 
 #include "../connection/session.h"
@@ -83,7 +83,8 @@ static uint64_t write_enter(struct connection *c)
         return runtime_waits();
 }
 
-/* A call that sent a command and waited for a reply has returned. A non-blocking context returns NULL without an error. */
+/* A call that sent a command and waited for a reply has returned. A non-blocking context returns NULL without an error.
+ */
 static void *write_answered(struct connection *c, uint64_t began_ns, void *reply)
 {
         int saved_errno = errno;
@@ -165,8 +166,8 @@ void *request_forward_argv(struct connection *c, int argc, const char **argv, co
 
 /* ------------------------------------------------------------------------------------------------- replies */
 
-/* Replies of the program's own making are not ours to read: they end everything that is owed, and a session whose changes went
- * unseen is not known any more. */
+/* Replies of the program's own making are not ours to read: they end everything that is owed, and a session whose
+ * changes went unseen is not known any more. */
 int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, void **))
 {
         void *taken = NULL;

@@ -1,5 +1,5 @@
-/* fuzz_codec.c - a hostile server's stream. The first byte says how it is cut into pieces; whole and cut must mean the same, and
- * nothing may be read or kept beyond its end. */
+/* fuzz_codec.c - a hostile server's stream. The first byte says how it is cut into pieces; whole and cut must mean the
+ * same, and nothing may be read or kept beyond its end. */
 #include "invalidation/codec.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* fuzz_command.c - any bytes as RESP: what is taken as a command must be whole, and its words and keys must lie in it. */
+/* fuzz_command.c - any bytes as RESP: what is taken as a command must be whole, and its words and keys must lie in it.
+ */
 #include "shim/command/command.h"
 
 #include <stdlib.h>

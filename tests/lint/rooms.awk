@@ -1,6 +1,6 @@
 # rooms.awk - reads pairs "file included-file", prints those that LAYOUT forbids.
 # Five rooms, one direction: a layer may include what stands to its right, nothing else.
-#   shim:         ctl | interpose > request > runtime > redis > connection > command > hiredis
+#   shim:         ctl | interpose > request > connection > runtime > redis > command > hiredis
 #   invalidation
 #   l1:           tier > cache > segment > base
 # A room is entered by its facade; l1/base is for everybody. Tests and benches may include anything; nothing includes them.
@@ -10,7 +10,7 @@ function layer(path) { return split(path, part, "/") > 2 ? part[2] : "" }
 function forbid(why) { print $1 " includes " $2 ": " why }
 
 BEGIN {
-        split("hiredis command connection redis runtime request interpose", order, " ")
+        split("hiredis command redis runtime connection request interpose", order, " ")
         for (i in order) rank["shim/" order[i]] = i
         split("base segment cache tier", order, " ")
         for (i in order) rank["l1/" order[i]] = i

@@ -1,5 +1,5 @@
-/* allocators.c - hiredisSetAllocators: what the program frees is what its own functions gave, whoever made the reply. The
- * blocks are not libc's: free() of one would crash, and a block of libc's is found out. */
+/* allocators.c - hiredisSetAllocators: what the program frees is what its own functions gave, whoever made the reply.
+ * The blocks are not libc's: free() of one would crash, and a block of libc's is found out. */
 #include "common.h"
 
 #if HIREDIS_MAJOR >= 1

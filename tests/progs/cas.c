@@ -1,5 +1,5 @@
-/* cas.c - threads that each compare and set one counter: WATCH, GET, MULTI, SET, EXEC, until it went through. A GET that
- * were answered from a cache would defeat the compare. cas THREADS STEPS */
+/* cas.c - threads that each compare and set one counter: WATCH, GET, MULTI, SET, EXEC, until it went through. A GET
+ * that were answered from a cache would defeat the compare. cas THREADS STEPS */
 // build: -pthread
 #include "common.h"
 

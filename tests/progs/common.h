@@ -1,5 +1,5 @@
-/* common.h - what the test programs share: plain C and hiredis, nothing of mtshim, so that each of them is a program that
- * knows nothing of being watched.
+/* common.h - what the test programs share: plain C and hiredis, nothing of mtshim, so that each of them is a program
+ * that knows nothing of being watched.
  *
  * MT_REDIS names the server: a path, or host:port. MT_SHIMMED is set by the harness when it preloads the shim; only
  * what a program requires of itself depends on it ("this GET must not have travelled"), never what it prints. */

@@ -1,11 +1,11 @@
-/* differential.c - random commands on one connection, every reply printed: the same seed must print the same bytes bare and
- * shimmed. What is random never depends on a reply.
+/* differential.c - random commands on one connection, every reply printed: the same seed must print the same bytes bare
+ * and shimmed. What is random never depends on a reply.
  *
- *   differential SEED COUNT [FILE]     FILE gets two numbers: commands, and how many GETs were made by synchronous calls on
- *                                      an idle connection for a key already read so and not written since, in any database
+ *   differential SEED COUNT [FILE]     FILE gets two numbers: commands, and how many GETs were made by synchronous
+ * calls on an idle connection for a key already read so and not written since, in any database
  *
- * Replies that depend on the time of day are printed as their sign, those in hash table order are sorted. Commands are drawn
- * in phases, as programs behave: some of everything, mostly reads of a few keys, transactions, pipelines. */
+ * Replies that depend on the time of day are printed as their sign, those in hash table order are sorted. Commands are
+ * drawn in phases, as programs behave: some of everything, mostly reads of a few keys, transactions, pipelines. */
 #include "common.h"
 
 enum { KEYS = 50, DATABASES = 3, WORDS = 12, OWED_MAX = 40 };
@@ -169,7 +169,8 @@ static struct string number(uint32_t below)
         return (struct string){p, (size_t)snprintf(p, sizeof(text[0]), "%u", draw(below))};
 }
 
-/* Most commands meet keys of their own type: strings 0-24 and 45-49, hashes 25-29, lists 30-34, sets 35-39, sorted 40-44. */
+/* Most commands meet keys of their own type: strings 0-24 and 45-49, hashes 25-29, lists 30-34, sets 35-39, sorted
+ * 40-44. */
 static int key_for(const char *verb)
 {
         static const char *const sets[] = {"SADD", "SREM", "SMEM", "SCAR", "SISM", "SMOV", "SUNI", "SINT", "SDIF"};

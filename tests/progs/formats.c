@@ -1,6 +1,6 @@
-/* formats.c - GET in every shape that hiredis' API and format language know, and values of every kind. Each call is made three
- * times, so that the first may come from the server and the last from L1: they must be the same to the byte. The replies'
- * strings are taken over and freed by the program, which hiredis allows. For valgrind and asan. */
+/* formats.c - GET in every shape that hiredis' API and format language know, and values of every kind. Each call is
+ * made three times, so that the first may come from the server and the last from L1: they must be the same to the byte.
+ * The replies' strings are taken over and freed by the program, which hiredis allows. For valgrind and asan. */
 #include "common.h"
 
 enum { TURNS = 3 };

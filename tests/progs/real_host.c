@@ -2,8 +2,8 @@
  *
  *      real_host MODULE ROUNDS [local|global|deepbind|lazy|close|wait]...
  *
- * Each word loads the module in its way and runs it: close also unloads it again, hiredis with it. wait is none: it says
- * "waiting" and reads a line, so that a test can look at the process. */
+ * Each word loads the module in its way and runs it: close also unloads it again, hiredis with it. wait is none: it
+ * says "waiting" and reads a line, so that a test can look at the process. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
