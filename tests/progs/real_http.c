@@ -3,10 +3,10 @@
  *
  *      real_http PORT PATH HEADER CONNECTIONS BOUND_MS [EXPECT COMMAND]...
  *
- * For each pair: COMMAND runs (sh) and has ended, so that what it wrote is acknowledged; then the connections ask in turn,
- * a request every half millisecond, for BOUND_MS and half a second more. An answer is the status and the first line of the
- * page. A request begun later than BOUND_MS after the acknowledgement must be given an answer that begins with EXPECT.
- * Before that the old one may be seen too.
+ * For each pair: COMMAND runs (sh) and has ended, so that what it wrote is acknowledged; then the connections ask in
+ * turn, a request every half millisecond, for BOUND_MS and half a second more. An answer is the status and the first
+ * line of the page. A request begun later than BOUND_MS after the acknowledgement must be given an answer that begins
+ * with EXPECT. Before that the old one may be seen too.
  *
  * Standard output: for each pair and connection the last answer, the same however fast the machine is. Standard error:
  * "requests N" and for each pair how long the old answer was still seen. Status 1 when an answer came too late. */

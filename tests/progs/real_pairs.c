@@ -5,8 +5,8 @@
  *
  * A pair gives two ratios: of the wall time, and of the processor time (user + system, children included), which a busy
  * machine disturbs less. What is known of a median is its 99% confidence interval by order statistics, which assume
- * nothing of the noise but that pairs are independent. After MIN pairs it stops as soon as both intervals lie on one side
- * of LIMIT each, or after MAX pairs, or SECONDS.
+ * nothing of the noise but that pairs are independent. After MIN pairs it stops as soon as both intervals lie on one
+ * side of LIMIT each, or after MAX pairs, or SECONDS.
  *
  * Status 1: certainly slower, an interval lies above LIMIT. 0: it is not, or the noise hides it; what was measured is
  * printed either way. 2: a command failed. */

@@ -1,4 +1,5 @@
-/* real_port.c - a loopback port that is free now, for TCP and for UDP, for a server that cannot be told to choose itself. */
+/* real_port.c - a loopback port that is free now, for TCP and for UDP, for a server that cannot be told to choose
+ * itself. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>

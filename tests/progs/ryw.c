@@ -1,5 +1,6 @@
-/* ryw.c - a program reads its own writes, whatever road they took. For each road a key is written with a new value in each
- * step, after L1 was given the old one, and then read: by the connection that wrote, and by another of this process.
+/* ryw.c - a program reads its own writes, whatever road they took. For each road a key is written with a new value in
+ * each step, after L1 was given the old one, and then read: by the connection that wrote, and by another of this
+ * process.
  *
  *   ryw [ROAD...]        all of them when none is named */
 #include "common.h"

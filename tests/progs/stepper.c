@@ -1,8 +1,8 @@
-/* stepper.c - a writer whom no shim sees: SET fault:step N, N = 1, 2, ..., and the time of each acknowledgement into the
- * history. Goes on through everything that befalls the server; ends when the history says so or its parent is gone.
+/* stepper.c - a writer whom no shim sees: SET fault:step N, N = 1, 2, ..., and the time of each acknowledgement into
+ * the history. Goes on through everything that befalls the server; ends when the history says so or its parent is gone.
  *
- *   stepper HISTORY [MICROSECONDS]    between writes; MT_WRITER names its way to the server when it is another than MT_REDIS;
- *                                     MT_WRITER_AUTH a password */
+ *   stepper HISTORY [MICROSECONDS]    between writes; MT_WRITER names its way to the server when it is another than
+ * MT_REDIS; MT_WRITER_AUTH a password */
 #include "history.h"
 #include "raw.h"
 

@@ -1,5 +1,5 @@
-/* check_ctl_elf.c - reading of ELF files and of what a program brings with it, against what the loader itself did to this
- * very process; and files that are cut short or full of noise, which must cost answers and nothing else. */
+/* check_ctl_elf.c - reading of ELF files and of what a program brings with it, against what the loader itself did to
+ * this very process; and files that are cut short or full of noise, which must cost answers and nothing else. */
 #include "shim/ctl/closure.c"
 #include "shim/ctl/elf_file.c"
 

@@ -171,8 +171,8 @@ static void advance(uint64_t ns)
         atomic_fetch_add(&clock_test_offset_ns, (int64_t)ns);
 }
 
-/* What servers that nobody uses any more have filled is given away (each restart on a unix socket leaves one), what is in use
- * is not. */
+/* What servers that nobody uses any more have filled is given away (each restart on a unix socket leaves one), what is
+ * in use is not. */
 START_TEST(namespaces_of_the_unused)
 {
         uint64_t              user[2] = {1, 2};

@@ -1,4 +1,5 @@
-/* check_owed.c - the queue of effects against a plain reference: order, growth, rows of every length, secrets that go. */
+/* check_owed.c - the queue of effects against a plain reference: order, growth, rows of every length, secrets that go.
+ */
 #include "shim/connection/owed.h"
 
 #include <check.h>

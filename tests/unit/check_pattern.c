@@ -1,4 +1,5 @@
-/* check_pattern.c - removal by pattern: what matches goes, wherever and whosever it is, and what is being filled too. */
+/* check_pattern.c - removal by pattern: what matches goes, wherever and whosever it is, and what is being filled too.
+ */
 #include "l1_fixture.h"
 
 #include <pthread.h>
@@ -109,7 +110,8 @@ START_TEST(read_only)
 }
 END_TEST
 
-/* While others fill and the log is reclaimed under us: an old value that was there when a removal began is gone after it. */
+/* While others fill and the log is reclaimed under us: an old value that was there when a removal began is gone after
+ * it. */
 enum { PATTERN_KEYS = 3000 };
 static _Atomic unsigned pattern_round, pattern_stop;
 

@@ -29,7 +29,8 @@ static void teardown(void)
 
 /* ------------------------------------------------------------------------------------------------------- commands */
 
-/* One entry of COMMAND's reply: name, arity, flags, first, last, step, acl categories, tips, key specs, sub-commands. */
+/* One entry of COMMAND's reply: name, arity, flags, first, last, step, acl categories, tips, key specs, sub-commands.
+ */
 struct entry {
         const char *name;
         long long   arity;
