@@ -17,9 +17,9 @@ timeout c 150
 warm c k
 hit c k
 cmd c GET $1:key
-cmd c GET $1:key
 err c
-cmd c GET k
+unlike c - GET $1:key
+unlike c - GET k
 reconnect c
 timeout c 150
 cmd c GET k
