@@ -131,5 +131,8 @@ int main(int argc, char **argv)
                 settle(&wall, n);
                 settle(&cpu, n);
         } while (n < least || (n < most && time(NULL) < until && !(decided(&wall, limit) && decided(&cpu, limit))));
-        return say(&wall, n, limit) | say(&cpu, n, limit);
+
+        bool wall_above = say(&wall, n, limit), cpu_above = say(&cpu, n, limit);
+
+        return wall_above || cpu_above;
 }

@@ -508,5 +508,6 @@ int main(int argc, char **argv)
         torture_report(&t);
         unlink(l1_path(t.l1));
         rmdir(directory);
+        free(t.worker);
         return t.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
