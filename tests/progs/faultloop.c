@@ -5,8 +5,8 @@
  *                                       shimmed) within the bound and a second, unless the fault ends that for good
  *   faultloop HISTORY watch             read until stopped; the fault comes from outside
  *   faultloop HISTORY await SECONDS [PID]   wait until a reader (that one) is served by L1, the bound after now or
- * later: what a lease of before the fault allows does not count faultloop HISTORY report | stop     how it went; stop
- * all that use this history
+ *                                           later; what a lease of before the fault allows does not count
+ *   faultloop HISTORY report | stop     how it went; stop all that use this history
  *
  * MT_AUTH: words that follow AUTH on each connection of the program. */
 // build: -pthread

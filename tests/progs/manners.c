@@ -1,7 +1,9 @@
 /* manners.c - what a program can notice of itself: printed, and the same bare and shimmed.
- *   manners state     errno after each call, descriptors, signals, mask, umask, limits, before and while replies come
- * from L1 manners stderr FILE    descriptor 2 is closed, and becomes a file of the program's own, while L1 is refused
- * by the server manners few       as many descriptors as a connection needs and not one more */
+ *   manners state     errno after each call, descriptors, signals, mask, umask, limits, before and while replies
+ *                     come from L1
+ *   manners stderr FILE    descriptor 2 is closed, and becomes a file of the program's own, while L1 is refused by
+ *                          the server
+ *   manners few       as many descriptors as a connection needs and not one more */
 // build: -pthread
 #include "common.h"
 

@@ -6,16 +6,19 @@
  * line.
  *
  *   connect C [unix|timeout|fdof D]        C is any name; fdof: take over D's descriptor (redisFreeKeepFd,
- * redisConnectFd) cmd C WORD...                          redisCommandArgv; fmt C TEXT...: the rest of the line as a
- * format append C WORD... | appendraw C RESP    redisAppendCommandArgv, redisAppendFormattedCommand reply C |
- * readerreply C | write C | read C hit C KEY | travels C KEY              GET, which must not, must reach the server
- * (required only when shimmed) warm C KEY                             GET until it does not await C KEY VALUE GET until
- * it says VALUE, at most the bound (MT_BOUND_MS) and a little untilsaid C KEY FILE                   GET until there is
- * anything in the file (when shimmed) unlike C VALUE WORD...                 a command whose reply must not be VALUE;
- * the reply is not printed free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C
- * BYTES | fn C own|default foreign WORD...                        by a plain socket: nobody here knows of it advance
- * SECONDS                        the clock of the shim (in its test flavour) sleep MS | repeat N ... end repeat a block
- * of lines */
+ *                                          redisConnectFd)
+ *   cmd C WORD...                          redisCommandArgv; fmt C TEXT...: the rest of the line as a format
+ *   append C WORD... | appendraw C RESP    redisAppendCommandArgv, redisAppendFormattedCommand
+ *   reply C | readerreply C | write C | read C
+ *   hit C KEY | travels C KEY              GET, which must not, must reach the server (required only when shimmed)
+ *   warm C KEY                             GET until it does not
+ *   await C KEY VALUE                      GET until it says VALUE, at most the bound (MT_BOUND_MS) and a little
+ *   untilsaid C KEY FILE                   GET until there is anything in the file (when shimmed)
+ *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
+ *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
+ *   foreign WORD...                        by a plain socket: nobody here knows of it
+ *   advance SECONDS                        the clock of the shim (in its test flavour)
+ *   sleep MS | repeat N ... end            repeat a block of lines */
 // build: -ldl
 #include "raw.h"
 

@@ -1,10 +1,11 @@
 /* proxy.c - stands between programs and the server, and misbehaves when told to.
  *
- *   proxy LISTEN SERVER < COMMANDS      names as in MT_REDIS; LISTEN host:0 takes a free port. Prints LISTEN when it is
- * ready.
+ *   proxy LISTEN SERVER < COMMANDS      names as in MT_REDIS; LISTEN host:0 takes a free port. Prints LISTEN when it
+ *                                       is ready.
  *
- *   stall all|listener | go | drop all|listener      listener: connections that have said TRACKING. A stalled one stays
- * open and silent in both directions, as a network that swallows packets
+ *   stall all|listener | go | drop all|listener      listener: connections that have said TRACKING. A stalled one
+ *                                                    stays open
+ *                                                     and silent in both directions, as a network that swallows packets
  *
  * A GET of a key trap:WHAT:... is not passed on but answered as trap_replies[] says; so is whatever else came with it
  * when the key is ptrap:WHAT:... */

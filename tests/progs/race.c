@@ -1,5 +1,7 @@
 /* race.c - reads that race writes: while the program reads a key for the first time, a foreigner writes it. Whatever
- * was kept of the read must not stay: once the bound has passed, every key says what was written last.   race KEYS */
+ * was kept of the read must not stay: once the bound has passed, every key says what was written last.
+ *
+ *   race KEYS */
 // build: -pthread
 #include "raw.h"
 

@@ -2,7 +2,7 @@
  * the history. Goes on through everything that befalls the server; ends when the history says so or its parent is gone.
  *
  *   stepper HISTORY [MICROSECONDS]    between writes; MT_WRITER names its way to the server when it is another than
- * MT_REDIS; MT_WRITER_AUTH a password */
+ *                                     MT_REDIS; MT_WRITER_AUTH a password */
 #include "history.h"
 #include "raw.h"
 
