@@ -1,8 +1,8 @@
 /* differential.c - random commands on one connection, every reply printed: the same seed must print the same bytes bare
  * and shimmed. What is random never depends on a reply.
  *
- *   differential SEED COUNT [FILE]     FILE gets two numbers: commands, and how many GETs were made by synchronous calls
- *                                      on an idle connection for a key already read so and not written since, in any
+ *   differential SEED COUNT [FILE]     FILE gets two numbers: commands, and how many GETs were made by synchronous
+ *                                      calls on an idle connection for a key already read so and not written since, in any
  *                                      database
  *
  * Replies that depend on the time of day are printed as their sign, those in hash table order are sorted. Commands are

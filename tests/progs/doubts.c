@@ -1,7 +1,7 @@
 /* doubts.c - programs of unusual habits, each of which must see what it would see without the shim.
  *
  *   doubts coroutine     inside of one context's read(), another context is used: SELECT 1, and then GET
- *   doubts byhand        400,000 SETs whose replies are taken from the reader by redisReaderGetReply(): memory stays small
+ *   doubts byhand        400,000 SETs whose replies are taken by redisReaderGetReply(): memory stays small
  *   doubts null          redisFree(NULL) after contexts were freed
  *   doubts vfork         a vfork child changes its uid and goes; the parent goes on being served (root)
  *   doubts userns        unshare(CLONE_NEWUSER) after the program was served: allowed or not, as without the shim
