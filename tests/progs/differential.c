@@ -2,8 +2,8 @@
  * and shimmed. What is random never depends on a reply.
  *
  *   differential SEED COUNT [FILE]     FILE gets two numbers: commands, and how many GETs were made by synchronous
- *                                      calls on an idle connection for a key already read so and not written since, in any
- *                                      database
+ *                                      calls on an idle connection for a key already read so and not written since,
+ *                                      in any database
  *
  * Replies that depend on the time of day are printed as their sign, those in hash table order are sorted. Commands are
  * drawn in phases, as programs behave: some of everything, mostly reads of a few keys, transactions, pipelines. */
