@@ -104,6 +104,15 @@ static bool command_name_is(struct mt_bytes text, const char *name)
         return *name == '\0' || *name == '|';
 }
 
+/* The same for a verb whose first eight letters are known to be the name's: a short one needs only its end compared. */
+static bool command_is_verb(struct mt_bytes verb, const char *name)
+{
+        if (verb.len >= 8)
+                return command_name_is(verb, name);
+        return name[verb.len - 1] != '\0' && name[verb.len - 1] != '|' &&
+               (name[verb.len] == '\0' || name[verb.len] == '|');
+}
+
 /* The first row of this verb, or COMMAND_LETTER_END. */
 static unsigned command_search(struct mt_bytes verb, uint64_t word)
 {
@@ -124,7 +133,7 @@ static unsigned command_search(struct mt_bytes verb, uint64_t word)
         }
         /* Verbs that share their first eight letters, and a container's sub-commands, stand side by side. */
         for (; low < COMMAND_LETTER_END && command_words[low] == word; low++)
-                if (command_name_is(verb, command_rows[low].name))
+                if (command_is_verb(verb, command_rows[low].name))
                         return low;
         return COMMAND_LETTER_END;
 }
@@ -144,6 +153,37 @@ const struct command_row *command_find(struct mt_bytes verb, struct mt_bytes sub
                         return &command_rows[i];
         }
         return &command_rows[row];
+}
+
+/* A verb with sub-commands is not judged by itself. */
+static bool command_reads(struct mt_bytes verb)
+{
+        uint64_t word = command_word8(verb);
+        unsigned row = command_search(verb, word);
+
+        if (row == COMMAND_LETTER_END || command_rows[row].class != COMMAND_READ)
+                return false;
+        return row + 1 == COMMAND_LETTER_END || command_words[row + 1] != word ||
+               command_rows[row + 1].name[verb.len] != '|';
+}
+
+bool command_reads_format(const char *format)
+{
+        size_t len;
+
+        while (*format == ' ')
+                format++;
+        for (len = 0; format[len] != ' ' && format[len] != '\0'; len++)
+                if (format[len] == '%')
+                        return false;
+        return command_reads(mt_bytes(format, len));
+}
+
+bool command_reads_argv(int argc, const char **argv, const size_t *argvlen)
+{
+        if (argc < 1 || argv[0] == NULL)
+                return false;
+        return command_reads(mt_bytes(argv[0], argvlen != NULL ? argvlen[0] : strlen(argv[0])));
 }
 
 static enum command_parse command_classify(struct command *command)

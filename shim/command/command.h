@@ -92,6 +92,11 @@ bool command_get_format(const char *format, va_list ap, struct mt_bytes *key, ch
 /* The same for argv: argc == 2 and the verb is GET in any case. */
 bool command_get_argv(int argc, const char **argv, const size_t *argvlen, struct mt_bytes *key);
 
+/* Does it begin with the verb of a command that only reads, whatever its other words are? The quick look for what is
+ * passed on: no more of it need be known. False says nothing. */
+bool command_reads_format(const char *format);
+bool command_reads_argv(int argc, const char **argv, const size_t *argvlen);
+
 /* The row of a verb, or of its sub-command where there is one; NULL when not in the table. Case does not count. A
  * sub-command that is not in the table has the row of its container. */
 struct command_row {

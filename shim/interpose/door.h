@@ -28,11 +28,6 @@ MT_COLD static const struct hiredis *door_open_rare(const void *context, const v
 {
         const struct hiredis *h;
 
-        if (*c != NULL) { /* inside */
-                h = (*c)->hiredis;
-                *c = NULL;
-                return h;
-        }
         if (guard_inside())
                 return guard.current;
         h = next_of(caller);
@@ -46,10 +41,14 @@ MT_COLD static const struct hiredis *door_open_rare(const void *context, const v
  * hiredis at all. */
 static inline const struct hiredis *door_open(const void *context, const void *caller, struct connection **c)
 {
-        *c = connection_find(context);
-        if (MT_LIKELY(*c != NULL && !(*c)->inside))
-                return (*c)->hiredis;
-        return door_open_rare(context, caller, c);
+        struct connection *found = connection_find(context);
+
+        *c = NULL;
+        if (MT_UNLIKELY(found == NULL))
+                return door_open_rare(context, caller, c);
+        if (MT_LIKELY(!found->inside))
+                *c = found;
+        return found->hiredis;
 }
 
 /* Where the program called from, for a hiredis that only its module sees. */

@@ -16,7 +16,7 @@ static inline void *sync_format(redisContext *context, const char *format, va_li
         if (!command_get_format(format, ap, &key, scratch))
                 return request_format(c, format, ap);
         if (!request_get(c, key, &reply))
-                return request_forward_format(c, format, ap);
+                return request_forward_get(c, format, ap);
         return reply;
 }
 

@@ -21,7 +21,7 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply);
 
 /* Any command, as hiredis' own function of that name would do it: noticed, passed on, its effect applied when its reply
  * comes. */
-void *request_forward_format(struct connection *c, const char *format, va_list ap);
+void *request_forward_get(struct connection *c, const char *format, va_list ap);
 /* A format that is not one of the common shapes of GET: another GET (its verb may be an argument), or any other
  * command. */
 void *request_format(struct connection *c, const char *format, va_list ap);

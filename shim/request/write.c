@@ -25,12 +25,25 @@ static void write_note_by_hiredis(struct connection *c, const char *format, va_l
         c->hiredis->redisFreeCommand(resp);
 }
 
+/* Of a command that only reads, its class is all that matters: whatever its words are, and even if hiredis refuses them. */
+static const struct command write_a_read = {.class = COMMAND_READ};
+static const struct command write_a_get = {.class = COMMAND_GET};
+
+static bool write_note_read(struct connection *c, bool reads)
+{
+        if (reads)
+                session_sent(c, COMMAND_OK, &write_a_read);
+        return reads;
+}
+
 void request_note_format(struct connection *c, const char *format, va_list ap)
 {
         struct command     command;
         enum command_parse parse;
         va_list            look;
 
+        if (write_note_read(c, command_reads_format(format)))
+                return;
         va_copy(look, ap);
         parse = command_from_format(&command, format, look);
         va_end(look);
@@ -46,8 +59,11 @@ void request_note_format(struct connection *c, const char *format, va_list ap)
 void request_note_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen)
 {
         struct command     command;
-        enum command_parse parse = command_from_argv(&command, argc, argv, argvlen);
+        enum command_parse parse;
 
+        if (write_note_read(c, command_reads_argv(argc, argv, argvlen)))
+                return;
+        parse = command_from_argv(&command, argc, argv, argvlen);
         session_sent(c, parse, &command);
 }
 
@@ -103,13 +119,18 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
         return reply;
 }
 
-void *request_forward_format(struct connection *c, const char *format, va_list ap)
+/* Noticed already. */
+static void *write_send(struct connection *c, const char *format, va_list ap)
 {
-        uint64_t began_ns;
+        uint64_t began_ns = write_enter(c);
 
-        request_note_format(c, format, ap);
-        began_ns = write_enter(c);
         return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
+}
+
+void *request_forward_get(struct connection *c, const char *format, va_list ap)
+{
+        session_sent(c, COMMAND_OK, &write_a_get);
+        return write_send(c, format, ap);
 }
 
 /* As hiredis writes it out: a shape that we do not follow ourselves. */
@@ -136,9 +157,10 @@ void *request_format(struct connection *c, const char *format, va_list ap)
         enum command_parse parse;
         va_list            look;
         void              *reply;
-        uint64_t           began_ns;
         bool               done;
 
+        if (write_note_read(c, command_reads_format(format)))
+                return write_send(c, format, ap);
         va_copy(look, ap);
         parse = command_from_format(&command, format, look);
         va_end(look);
@@ -146,13 +168,15 @@ void *request_format(struct connection *c, const char *format, va_list ap)
                 va_copy(look, ap);
                 done = write_get_formatted(c, format, look, &reply);
                 va_end(look);
-                return done ? reply : request_forward_format(c, format, ap);
+                if (done)
+                        return reply;
+                request_note_format(c, format, ap);
+                return write_send(c, format, ap);
         }
         if (parse == COMMAND_OK && command.class == COMMAND_GET && request_get(c, command_word(&command, 1), &reply))
                 return reply;
         session_sent(c, parse, &command);
-        began_ns = write_enter(c);
-        return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
+        return write_send(c, format, ap);
 }
 
 void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen)

@@ -199,6 +199,43 @@ static bool keys_of_command(void)
         return command_each_key(&command, collect, &command);
 }
 
+/* The quick look at what only reads never says so of a command that does more, with whatever words behind its verb. */
+START_TEST(what_reads)
+{
+        unsigned quick = 0;
+
+        for (unsigned i = 0; i < command_row_count; i++) {
+                const char    *name = command_rows[i].name, *bar = strchr(name, '|');
+                int            len = (int)(bar ? bar - name : (long)strlen(name));
+                char           format[128];
+                struct command parsed;
+                const char    *argv[] = {name, bar ? bar + 1 : "a", "b"};
+                size_t         argvlen[] = {(size_t)len, strlen(argv[1]), 1};
+
+                snprintf(format, sizeof format, "  %.*s %s b", len, name, argv[1]);
+                ck_assert_int_eq(command_from_argv(&parsed, 3, argv, argvlen), COMMAND_OK);
+                ck_assert(command_reads_format(format) == command_reads_argv(3, argv, argvlen));
+                if (!command_reads_format(format))
+                        continue;
+                ck_assert_msg(parsed.class == COMMAND_READ, "%s", name);
+                quick++;
+        }
+        ck_assert_uint_gt(quick, 100);
+        ck_assert(command_reads_format("strlen %s"));
+        ck_assert(command_reads_format("HGET"));
+        ck_assert(!command_reads_format("%s x"));
+        ck_assert(!command_reads_format("STRLE%s x"));
+        ck_assert(!command_reads_format(""));
+        ck_assert(!command_reads_format("  "));
+        ck_assert(!command_reads_format("GET x"));
+        ck_assert(!command_reads_format("STRLENX y"));
+        ck_assert(!command_reads_argv(0, NULL, NULL));
+        ck_assert(!command_reads_argv(1, (const char *[]){"STRLEN"}, (size_t[]){5}));
+        ck_assert(!command_reads_argv(1, (const char *[]){"STRLEN"}, (size_t[]){7}));
+        ck_assert(command_reads_argv(1, (const char *[]){"STRLEN"}, NULL));
+}
+END_TEST
+
 START_TEST(named_keys)
 {
         static const struct {
@@ -731,6 +768,7 @@ int main(void)
         tcase_add_test(tcase, every_row_is_found);
         tcase_add_test(tcase, what_is_no_row);
         tcase_add_test(tcase, classes);
+        tcase_add_test(tcase, what_reads);
         tcase_add_test(tcase, named_keys);
         tcase_add_test(tcase, many_keys);
         tcase_add_test(tcase, keys_beyond_the_tokens);
