@@ -25,7 +25,7 @@ static void write_note_by_hiredis(struct connection *c, const char *format, va_l
         c->hiredis->redisFreeCommand(resp);
 }
 
-/* Of a command that only reads, its class is all that matters: whatever its words are, and even if hiredis refuses them. */
+/* Of a command that only reads, its class is all that matters: whatever its words are, even if hiredis refuses them. */
 static const struct command write_a_read = {.class = COMMAND_READ};
 static const struct command write_a_get = {.class = COMMAND_GET};
 
