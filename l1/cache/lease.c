@@ -71,21 +71,6 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
-/* An empty slot in the emptier bucket; -1 when both are full. */
-static int lease_find_empty(const struct index_place *place)
-{
-        int      first[2] = {-1, -1};
-        unsigned count[2] = {0, 0};
-
-        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                if (mt_load_relaxed(index_slot(place, i)) != 0)
-                        continue;
-                if (count[i / BUCKET_SLOTS]++ == 0)
-                        first[i / BUCKET_SLOTS] = (int)i;
-        }
-        return count[0] >= count[1] ? first[0] : first[1];
-}
-
 /* Both are full: a PENDING that was left, else a LIVE that nobody read since the hand came by. The hand begins
  * anywhere, clears the visited marks that it passes, and so finds one in its second round at the latest; -1 when all
  * are being filled. */
@@ -116,26 +101,33 @@ static int lease_find_victim(const struct index_place *place, uint64_t token, ui
 static int lease_choose(struct l1 *l1, const struct index_place *place, const struct l1_key *key, uint32_t namespace_id,
                         uint64_t token, uint64_t now_ns, uint64_t *word)
 {
-        int ours = -1;
+        int      ours = -1, empty[2] = {-1, -1};
+        unsigned count[2] = {0, 0};
 
-        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                uint64_t found = mt_load_acquire(index_slot(place, i));
+        for (unsigned b = 0; b < 2; b++) {
+                for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+                        uint64_t found = mt_load_acquire(&place->bucket[b]->slot[i]);
+                        uint8_t  mark;
 
-                if (found == 0 || slot_tag(found) != place->tag)
-                        continue;
-                switch (lease_judge(l1, found, mt_load_relaxed(index_mark(place, i)), key, namespace_id, now_ns)) {
-                case LEASE_TAKEN: return -1;
-                case LEASE_TAKE:
-                        ours = (int)i;
-                        *word = found;
-                        break;
-                case LEASE_OTHER: break;
+                        if (found == 0 && count[b]++ == 0)
+                                empty[b] = (int)(b * BUCKET_SLOTS + i);
+                        if (found == 0 || slot_tag(found) != place->tag)
+                                continue;
+                        mark = mt_load_relaxed(&place->bucket[b]->mark[i]);
+                        switch (lease_judge(l1, found, mark, key, namespace_id, now_ns)) {
+                        case LEASE_TAKEN: return -1;
+                        case LEASE_TAKE:
+                                ours = (int)(b * BUCKET_SLOTS + i);
+                                *word = found;
+                                break;
+                        case LEASE_OTHER: break;
+                        }
                 }
         }
         if (ours >= 0)
                 return ours;
         *word = 0;
-        ours = lease_find_empty(place);
+        ours = count[0] >= count[1] ? empty[0] : empty[1]; /* in the emptier bucket */
         return ours >= 0 ? ours : lease_find_victim(place, token, now_ns, word);
 }
 
