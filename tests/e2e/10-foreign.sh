@@ -73,5 +73,5 @@ cli RPUSH go 1 2 >/dev/null
 wait $first && wait $second || { show "$T"/first.out "$T"/second.out; fail "two processes"; }
 ok "two processes that share a segment"
 
-same race 1500 </dev/null || fail "reads that race writes"
+same race 800 </dev/null || fail "reads that race writes"
 ok "reads that race writes: $(cat "$T/shim.out")"

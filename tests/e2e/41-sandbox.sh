@@ -12,7 +12,7 @@ within() {
         true_to_bound "$1"
 }
 
-for fault in seccomp seccomp-kill seccomp-raw seccomp-raw-kill seccomp-tsync seccomp-tsync-kill; do
+for fault in seccomp seccomp-kill seccomp-raw seccomp-raw-kill seccomp-tsync seccomp-tsync-kill seccomp-strict; do
         within $fault
 done
 

@@ -321,6 +321,41 @@ SECCOMP(fault_seccomp_raw_kill, SECCOMP_RET_KILL_PROCESS, "raw")
 SECCOMP(fault_seccomp_tsync, SECCOMP_RET_ERRNO | EPERM, "tsync")
 SECCOMP(fault_seccomp_tsync_kill, SECCOMP_RET_KILL_PROCESS, "tsync")
 
+/* A strict sandbox: what hiredis and this loop need, and death for the rest. */
+static bool fault_seccomp_strict(void)
+{
+        static const int allowed[] = {
+                __NR_read,   __NR_write,         __NR_sendto,          __NR_recvfrom,
+                __NR_ppoll,  __NR_clock_gettime, __NR_clock_nanosleep, __NR_nanosleep,
+                __NR_mmap,   __NR_munmap,        __NR_mremap,          __NR_brk,
+                __NR_futex,  __NR_newfstatat,    __NR_fstat,           __NR_close,
+                __NR_getpid, __NR_exit,          __NR_exit_group,      __NR_rt_sigreturn,
+#ifdef __NR_poll
+                __NR_poll,
+#endif
+        };
+        struct sock_filter filter[2 * NELEMENTS(allowed) + 2], *at = filter;
+        struct sock_fprog  program = {.filter = filter};
+
+        *at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+        for (size_t i = 0; i < NELEMENTS(allowed); i++) {
+                *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed[i], 0, 1);
+                *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        }
+        *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+        program.len = (unsigned short)(at - filter);
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+                die("seccomp: %s", strerror(errno));
+        for (int i = 0; i < 20; i++) {
+                drop_reply(redisCommand(c, "EVAL %s 0", "return redis.call('set', 'fault:other', 1)"));
+                read_for(NS_PER_MS);
+        }
+        drop_reply(redisCommand(c, "CLIENT KILL TYPE pubsub"));
+        read_for(2 * bound_ns());
+        return false;
+}
+
 enum { NOBODY = 65534 };
 
 static bool fault_setuid(void)
@@ -366,6 +401,7 @@ static const struct {
         {"seccomp-raw-kill", fault_seccomp_raw_kill},
         {"seccomp-tsync", fault_seccomp_tsync},
         {"seccomp-tsync-kill", fault_seccomp_tsync_kill},
+        {"seccomp-strict", fault_seccomp_strict},
         {"setuid", fault_setuid},
         {"seteuid", fault_seteuid},
 };

@@ -8,15 +8,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { VALUE = 40000 };
+
 static _Atomic int turn = -1, written = -1;
 static int         keys;
 
-static void set(struct raw *raw, const char *value, int i)
+/* Values are large: the reader is busy taking in the old one while the news of the write overtakes it. */
+static void set(struct raw *raw, const char *word, int i)
 {
+        static char value[VALUE + 1];
+
         char        key[32], text[32];
         const char *argv[] = {"SET", key, value};
 
         snprintf(key, sizeof(key), "race:%d", i);
+        memset(value, '.', VALUE);
+        memcpy(value, word, strlen(word));
         if (!raw_command(raw, 3, argv, NULL) || !raw_reply(raw, text, sizeof(text)) || text[0] != '+')
                 die("SET");
 }
@@ -47,7 +54,7 @@ static long count_new(redisContext *c)
         for (int i = 0; i < keys; i++) {
                 redisReply *r = redisCommand(c, "GET race:%d", i);
 
-                n += r != NULL && r->str != NULL && strcmp(r->str, "new") == 0;
+                n += r != NULL && r->str != NULL && r->len == VALUE && memcmp(r->str, "new", 3) == 0;
                 drop_reply(r);
         }
         return n;
@@ -62,7 +69,7 @@ int main(int argc, char **argv)
         long long     before;
         long          n;
 
-        keys = argc > 1 ? atoi(argv[1]) : 2000;
+        keys = argc > 1 ? atoi(argv[1]) : 1000;
         alarm(50);
         if (!raw_open(&raw, server_name()))
                 die("no server");
