@@ -203,10 +203,14 @@ void leader_renew(struct leader *leader, uint64_t now_ns)
         mt_store_relaxed(&server->used_ns, now_ns);
 }
 
+/* What is left of the lease goes too: it would hold, but whoever hits has no reason to look for a new leader, and until
+ * it is over nobody would hear of writes. */
 void leader_resign(struct server_shm *server, uint64_t self)
 {
-        if (self != 0)
-                mt_cas_acq_rel(&server->leader, &self, 0);
+        if (self == 0 || mt_load_acquire(&server->leader) != self)
+                return;
+        mt_store_release(&server->fresh_at_ns, 0);
+        mt_cas_acq_rel(&server->leader, &self, 0);
 }
 
 void leader_give_up(struct leader *leader)

@@ -131,9 +131,11 @@ START_TEST(test_leader_takes_and_gives_up)
         ck_assert(!vacant());
         ck_assert_uint_eq(mt_load_relaxed(&server->leader), l1_self(l1));
         term = mt_load_relaxed(&server->leader_term);
+        mt_store_relaxed(&server->fresh_at_ns, clock_coarse_ns());
         leader_give_up(&leader);
         ck_assert(!leader_holds(&leader));
         ck_assert(vacant());
+        ck_assert_uint_eq(mt_load_relaxed(&server->fresh_at_ns), 0); /* nobody listens: nobody is to believe L1 */
         ck_assert(take(&leader, BOUND_MS));
         ck_assert_uint_eq(mt_load_relaxed(&server->leader_term), term + 1);
 }
@@ -148,8 +150,10 @@ START_TEST(test_leader_terms)
         leader_give_up(&first);
         ck_assert(take(&second, BOUND_MS));
         ck_assert(!leader_holds(&first));
+        mt_store_relaxed(&server->fresh_at_ns, 77);
         leader_give_up(&first);
         ck_assert(leader_holds(&second));
+        ck_assert_uint_eq(mt_load_relaxed(&server->fresh_at_ns), 77);
 }
 END_TEST
 
