@@ -18,12 +18,25 @@ struct forklock {
         int             cancel; /* the holder's: whether it could be cancelled before; it cannot while it holds */
 };
 
+/* A word of a page that a fork wipes, for this process's pid; NULL until there is one. With it the lock makes no system
+ * call unless it has to wait: a program may have forbidden itself all of them. */
+extern volatile int32_t *forklock_pid;
+
+static inline int32_t forklock_self(void)
+{
+        if (forklock_pid == NULL)
+                return getpid();
+        if (*forklock_pid == 0) /* a child; threads that find out at once write the same */
+                *forklock_pid = getpid();
+        return *forklock_pid;
+}
+
 /* True: taken over from the parent of a fork, in the middle of whatever it was doing; the caller mends or drops the
  * state that the lock protects. */
 static inline bool forklock_acquire(struct forklock *lock)
 {
         const struct timespec pause = {.tv_nsec = 20000};
-        int32_t               self = getpid();
+        int32_t               self = forklock_self();
         bool                  taken_over = false;
         int                   cancel;
 

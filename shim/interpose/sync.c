@@ -48,7 +48,9 @@ MT_EXPORT void *redisCommandArgv(redisContext *context, int argc, const char **a
                 return NULL;
         if (MT_UNLIKELY(c == NULL))
                 return h->redisCommandArgv(context, argc, argv, argvlen);
-        if (!command_get_argv(argc, argv, argvlen, &key) || !request_get(c, key, &reply))
-                return request_forward_argv(c, argc, argv, argvlen);
+        if (!command_get_argv(argc, argv, argvlen, &key))
+                return request_forward_argv(c, argc, argv, argvlen, false);
+        if (!request_get(c, key, &reply))
+                return request_forward_argv(c, argc, argv, argvlen, true);
         return reply;
 }

@@ -16,16 +16,16 @@ static inline bool request_default_reader(const struct connection *c)
 }
 
 /* A GET of one key. True: *reply is what the call returns (NULL as hiredis would return NULL). False: pass it on, by
- * request_forward_*(). The guard is held; errno is kept where hiredis would not have set it. */
+ * request_forward_get() or request_forward_argv(). errno is kept where hiredis would not have set it. */
 bool request_get(struct connection *c, struct mt_bytes key, void **reply);
 
-/* Any command, as hiredis' own function of that name would do it: noticed, passed on, its effect applied when its reply
- * comes. */
+/* Commands as redisvCommand() and redisCommandArgv() do them: noticed, passed on, their effect applied when the reply
+ * comes. get: it is a GET that request_get() has left alone. */
 void *request_forward_get(struct connection *c, const char *format, va_list ap);
 /* A format that is not one of the common shapes of GET: another GET (its verb may be an argument), or any other
  * command. */
 void *request_format(struct connection *c, const char *format, va_list ap);
-void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen);
+void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get);
 
 /* Notice a command that is about to be appended or sent asynchronously. */
 void request_note_format(struct connection *c, const char *format, va_list ap);

@@ -91,9 +91,9 @@ static bool write_is_push(const struct connection *c, const void *reply)
         return c->hiredis->abi.letter == 'B' && abi_reply_type(reply) == ABI_REPLY_PUSH;
 }
 
-static uint64_t write_enter(struct connection *c)
+static uint64_t write_enter(struct connection *c, bool get)
 {
-        if (c->l1 != NULL)
+        if (c->l1 != NULL && !get)
                 l1_count(c->l1, COUNTER_forwarded, 1);
         connection_enter_hiredis(c);
         return runtime_waits();
@@ -120,9 +120,9 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
 }
 
 /* Noticed already. */
-static void *write_send(struct connection *c, const char *format, va_list ap)
+static void *write_send(struct connection *c, const char *format, va_list ap, bool get)
 {
-        uint64_t began_ns = write_enter(c);
+        uint64_t began_ns = write_enter(c, get);
 
         return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
 }
@@ -130,7 +130,7 @@ static void *write_send(struct connection *c, const char *format, va_list ap)
 void *request_forward_get(struct connection *c, const char *format, va_list ap)
 {
         session_sent(c, COMMAND_OK, &write_a_get);
-        return write_send(c, format, ap);
+        return write_send(c, format, ap, true);
 }
 
 /* As hiredis writes it out: a shape that we do not follow ourselves. */
@@ -160,7 +160,7 @@ void *request_format(struct connection *c, const char *format, va_list ap)
         bool               done;
 
         if (write_note_read(c, command_reads_format(format)))
-                return write_send(c, format, ap);
+                return write_send(c, format, ap, false);
         va_copy(look, ap);
         parse = command_from_format(&command, format, look);
         va_end(look);
@@ -171,20 +171,23 @@ void *request_format(struct connection *c, const char *format, va_list ap)
                 if (done)
                         return reply;
                 request_note_format(c, format, ap);
-                return write_send(c, format, ap);
+                return write_send(c, format, ap, false);
         }
         if (parse == COMMAND_OK && command.class == COMMAND_GET && request_get(c, command_word(&command, 1), &reply))
                 return reply;
         session_sent(c, parse, &command);
-        return write_send(c, format, ap);
+        return write_send(c, format, ap, parse == COMMAND_OK && command.class == COMMAND_GET);
 }
 
-void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen)
+void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get)
 {
         uint64_t began_ns;
 
-        request_note_argv(c, argc, argv, argvlen);
-        began_ns = write_enter(c);
+        if (get)
+                session_sent(c, COMMAND_OK, &write_a_get);
+        else
+                request_note_argv(c, argc, argv, argvlen);
+        began_ns = write_enter(c, get);
         return write_answered(c, began_ns, c->hiredis->redisCommandArgv(c->context, argc, argv, argvlen));
 }
 

@@ -51,6 +51,7 @@ static bool runtime_watch_forks(void)
         }
         *page = 1;
         runtime.alive = page;
+        forklock_pid = (volatile int32_t *)(page + 1);
         return true;
 }
 

@@ -325,11 +325,11 @@ SECCOMP(fault_seccomp_tsync_kill, SECCOMP_RET_KILL_PROCESS, "tsync")
 static bool fault_seccomp_strict(void)
 {
         static const int allowed[] = {
-                __NR_read,   __NR_write,         __NR_sendto,          __NR_recvfrom,
-                __NR_ppoll,  __NR_clock_gettime, __NR_clock_nanosleep, __NR_nanosleep,
-                __NR_mmap,   __NR_munmap,        __NR_mremap,          __NR_brk,
-                __NR_futex,  __NR_newfstatat,    __NR_fstat,           __NR_close,
-                __NR_getpid, __NR_exit,          __NR_exit_group,      __NR_rt_sigreturn,
+                __NR_read,  __NR_write,         __NR_sendto,          __NR_recvfrom,
+                __NR_ppoll, __NR_clock_gettime, __NR_clock_nanosleep, __NR_nanosleep,
+                __NR_mmap,  __NR_munmap,        __NR_mremap,          __NR_brk,
+                __NR_futex, __NR_newfstatat,    __NR_fstat,           __NR_close,
+                __NR_exit,  __NR_exit_group,    __NR_rt_sigreturn,
 #ifdef __NR_poll
                 __NR_poll,
 #endif
