@@ -45,9 +45,9 @@ static bool credentials_set(struct credentials *to, struct mt_bytes user, struct
         to->named = user.ptr != NULL;
         to->user_len = (uint32_t)user.len;
         to->password_len = (uint32_t)password.len;
-        if (user.len > 0)
+        if (user.ptr != NULL && user.len > 0)
                 memcpy(to->bytes, user.ptr, user.len);
-        if (password.len > 0)
+        if (password.ptr != NULL && password.len > 0)
                 memcpy(to->bytes + user.len, password.ptr, password.len);
         return true;
 }

@@ -24,7 +24,7 @@ static inline struct mt_bytes mt_bytes_of(const char *string)
 
 static inline bool mt_bytes_equal(struct mt_bytes a, struct mt_bytes b)
 {
-        return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+        return a.len == b.len && (a.len == 0 || (a.ptr != NULL && b.ptr != NULL && memcmp(a.ptr, b.ptr, a.len) == 0));
 }
 
 #endif

@@ -217,14 +217,15 @@ static struct mt_bytes command_next(struct command_cursor *cursor)
         const struct command *command = cursor->command;
         uint32_t              i = cursor->next++;
         struct mt_bytes       word = {0};
-        bool                  whole;
 
         if (i < command->ntoken)
                 return command->token[i];
         if (command->argv)
                 return command_argv_word(command, i);
-        whole = resp_take_word(&cursor->rest, &word);
+        bool whole = resp_take_word(&cursor->rest, &word);
+
         MT_ASSERT(whole);
+        (void)whole;
         return word;
 }
 

@@ -69,7 +69,7 @@ static struct connection **connection_slot(const void *context)
 {
         uint32_t mask = connection_table.capacity - 1;
 
-        if (connection_table.capacity == 0)
+        if (connection_table.slot == NULL)
                 return NULL;
         for (uint32_t i = connection_place(context, connection_table.capacity);; i++) {
                 struct connection *c = connection_table.slot[i & mask];
@@ -255,7 +255,7 @@ void connection_gone(struct connection *c)
 void connection_after_fork(void)
 {
         connection_lock();
-        for (uint32_t i = 0; i < connection_table.capacity; i++) {
+        for (uint32_t i = 0; connection_table.slot != NULL && i < connection_table.capacity; i++) {
                 struct connection *c = connection_table.slot[i];
 
                 if (c != NULL && c != CONNECTION_TOMBSTONE)
