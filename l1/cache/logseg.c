@@ -105,7 +105,7 @@ static bool logseg_take_free(struct l1 *l1, uint64_t need, uint64_t self, struct
         int  looks = LOGSEG_LOOKS;
 
         *left = 0;
-        for (int fresh = 0; fresh <= grow; fresh++) {
+        for (int fresh = 0; fresh <= (grow ? 1 : 0); fresh++) {
                 for (uint32_t i = 0; i < l1->geometry.logseg_count; i++) {
                         struct logseg_shm *shm = logseg_shm_at(l1, i);
                         bool               backed = mt_load_relaxed(&shm->ready) >= need;

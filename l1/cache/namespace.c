@@ -192,7 +192,7 @@ static void namespace_flush(struct l1 *l1, struct server_shm *server, bool all_d
                 return;
         for (uint32_t i = 0; i < namespace_high(l1); i++) {
                 struct namespace_shm *ns = &l1->namespaces[i];
-                struct namespace_shm  copy;
+                struct namespace_shm  copy = {0};
 
                 if (mt_load_acquire(&ns->id) == 0)
                         continue;
