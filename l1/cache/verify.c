@@ -64,7 +64,7 @@ const char *verify_log(const struct l1 *l1)
         for (uint32_t i = 0; i < l1->geometry.logseg_count; i++) {
                 const char *fault = NULL;
 
-                /* A writer that takes its item back, or a reclaim, may pass under a walk: a fault counts when it stays. */
+                /* A writer that takes its item back, or a reclaim, may pass under a walk: a fault that stays counts. */
                 for (int try = 0; try < VERIFY_TRIES; try++) {
                         fault = verify_logseg(l1, i);
                         if (fault == NULL)
