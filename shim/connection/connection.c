@@ -194,7 +194,7 @@ static void connection_begin(struct connection *c, uint64_t began_ns)
         c->inside = false;
 }
 
-struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, bool async, uint64_t began_ns)
+struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns)
 {
         int                saved_errno = errno;
         struct connection *c;
@@ -208,7 +208,6 @@ struct connection *connection_made(void *context, const struct hiredis *h, bool 
         if (c != NULL) {
                 c->hiredis = h;
                 c->nonblock = nonblock;
-                c->async = async;
                 connection_begin(c, began_ns);
         }
         errno = saved_errno;
@@ -225,7 +224,7 @@ void connection_remade(struct connection *c, uint64_t began_ns)
 
 struct connection *connection_adopt(void *context, const struct hiredis *h)
 {
-        struct connection *c = connection_made(context, h, false, false, clock_precise_ns());
+        struct connection *c = connection_made(context, h, false, clock_precise_ns());
 
         if (c != NULL)
                 c->doubt |= DOUBT_UNKNOWN;

@@ -59,7 +59,7 @@ struct connection {
         uint32_t           database;
         bool               authenticated; /* as user; a connection that never did is an identity of its own */
         bool               no_fill;       /* PTTL was refused to this user */
-        bool               nonblock, async;
+        bool               nonblock;
         bool               multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
         uint16_t           user_len;
         char               user[OWED_SECRET_MAX];
@@ -105,8 +105,7 @@ static inline struct connection *connection_find(const void *context)
 
 /* A context came back from one of the connect functions: its history begins. err != 0 in it is fine. NULL: no memory.
  * began_ns: precise time before it began to connect. */
-struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, bool async,
-                                   uint64_t began_ns);
+struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns);
 /* It reconnected: begins anew. */
 void connection_remade(struct connection *c, uint64_t began_ns);
 /* A context that we meet for the first time without having seen it made: never served, but its writes are noticed. */

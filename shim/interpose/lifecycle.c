@@ -6,21 +6,20 @@
 enum { LIFECYCLE_USERFD = 2 }; /* redisOptions.type, its first field, for a descriptor of the program's own */
 
 /* foreign: somebody else made the descriptor, and may have selected and authenticated whatever on it. */
-static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool async, bool foreign,
-                            uint64_t began_ns)
+static void *lifecycle_made(void *context, const struct hiredis *h, bool nonblock, bool foreign, uint64_t began_ns)
 {
         if (context != NULL) {
                 runtime_check_uid();
                 if (foreign)
                         connection_adopt(context, h);
                 else
-                        connection_made(context, h, nonblock, async, began_ns);
+                        connection_made(context, h, nonblock, began_ns);
         }
         return context;
 }
 
 /* One door: the real function under the guard, then the context's history begins. */
-#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, async, foreign)                                          \
+#define LIFECYCLE_CONNECT(type, name, params, args, nonblock, foreign)                                                 \
         MT_EXPORT type *name params                                                                                    \
         {                                                                                                              \
                 const struct hiredis *h = guard_inside() ? guard.current : next_of(DOOR_CALLER());                     \
@@ -35,14 +34,14 @@ static void *lifecycle_made(void *context, const struct hiredis *h, bool nonbloc
                 guard_enter(h);                                                                                        \
                 context = h->name args;                                                                                \
                 guard_leave();                                                                                         \
-                lifecycle_made(context, h, nonblock, async, foreign, began_ns);                                        \
+                lifecycle_made(context, h, nonblock, foreign, began_ns);                                               \
                 return context;                                                                                        \
         }
 
-#define SYNC(name, params, args)           LIFECYCLE_CONNECT(redisContext, name, params, args, false, false, false)
-#define ADOPT(name, params, args, foreign) LIFECYCLE_CONNECT(redisContext, name, params, args, false, false, foreign)
-#define LATER(name, params, args)          LIFECYCLE_CONNECT(redisContext, name, params, args, true, false, false)
-#define ASYNC(name, params, args)          LIFECYCLE_CONNECT(redisAsyncContext, name, params, args, true, true, false)
+#define SYNC(name, params, args)           LIFECYCLE_CONNECT(redisContext, name, params, args, false, false)
+#define ADOPT(name, params, args, foreign) LIFECYCLE_CONNECT(redisContext, name, params, args, false, foreign)
+#define LATER(name, params, args)          LIFECYCLE_CONNECT(redisContext, name, params, args, true, false)
+#define ASYNC(name, params, args)          LIFECYCLE_CONNECT(redisAsyncContext, name, params, args, true, false)
 
 SYNC(redisConnect, (const char *ip, int port), (ip, port))
 SYNC(redisConnectWithTimeout, (const char *ip, int port, const struct timeval tv), (ip, port, tv))

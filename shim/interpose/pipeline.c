@@ -4,12 +4,7 @@
 
 #include "../connection/session.h"
 
-/* The real function has been called between these two. */
-static void pipeline_enter(struct connection *c)
-{
-        connection_enter_hiredis(c);
-}
-
+/* The real function has returned. */
 static int pipeline_leave(struct connection *c, int rc)
 {
         connection_leave_hiredis(c);
@@ -28,7 +23,7 @@ static int pipeline_format(redisContext *context, const char *format, va_list ap
         if (c == NULL)
                 return h->redisvAppendCommand(context, format, ap);
         request_note_format(c, format, ap);
-        pipeline_enter(c);
+        connection_enter_hiredis(c);
         return pipeline_leave(c, h->redisvAppendCommand(context, format, ap));
 }
 
@@ -58,7 +53,7 @@ MT_EXPORT int redisAppendCommandArgv(redisContext *context, int argc, const char
         if (c == NULL)
                 return h->redisAppendCommandArgv(context, argc, argv, argvlen);
         request_note_argv(c, argc, argv, argvlen);
-        pipeline_enter(c);
+        connection_enter_hiredis(c);
         return pipeline_leave(c, h->redisAppendCommandArgv(context, argc, argv, argvlen));
 }
 
@@ -74,7 +69,7 @@ static int pipeline_resp(redisContext *context, const char *resp, size_t len, co
         if (c == NULL)
                 return f(context, resp, len);
         request_note_resp(c, resp, len);
-        pipeline_enter(c);
+        connection_enter_hiredis(c);
         return pipeline_leave(c, f(context, resp, len));
 }
 

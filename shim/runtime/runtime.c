@@ -34,7 +34,7 @@ static _Atomic uint64_t     runtime_attached_at_ns;
 /* What attaching costs a process: opening, mapping, first touches, a slot of its own. */
 #define RUNTIME_ATTACH_COST_NS (200 * NS_PER_US)
 
-static const struct timespec runtime_seal_wait = {.tv_nsec = 200 * 1000 * 1000};
+#define RUNTIME_SEAL_WAIT_NS (200 * NS_PER_MS)
 
 /* A page that the kernel gives back as zeros in every child: raw fork and clone skip atfork handlers, this they cannot.
  */
@@ -220,7 +220,7 @@ void runtime_seal_off(void)
                 mt_store_relaxed(&runtime.trust_ttl, false);
                 mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);
                 atomic_store(&runtime_segment, NULL);
-                invalidation_stop(INVALIDATION_FOREVER, (uint64_t)runtime_seal_wait.tv_nsec);
+                invalidation_stop(INVALIDATION_FOREVER, RUNTIME_SEAL_WAIT_NS);
                 log_line(LOG_INFO, "the program enters a sandbox or other namespaces: nothing is cached from here on");
         } else {
                 mt_store_release(&runtime_state, RUNTIME_OFF);
