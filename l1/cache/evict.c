@@ -19,10 +19,10 @@
  *
  *
  * The same for a value in pieces. A piece is reached through the list that its owner's slot points to, and carries the
- * hash of that slot. Before a piece's log segment is used again, the slot is cleared, or turned to a new list that
- * names the piece's new place; a slot that is PENDING is cleared as well, since its filler may be about to publish a
- * list with this piece. A slot that is EMPTY when it is looked at needs nothing: pieces are written after the lease was
- * taken, and the log segment has been ours since before the look.
+ * hash of that slot and the lease under which it was written. Before a piece's log segment is used again, the slot is
+ * cleared, or turned to a new list that names the piece's new place; one that is still PENDING under that lease is
+ * cleared as well, since its filler may be about to publish a list with this piece. A slot that is neither when it is
+ * looked at will not become it: the lease was taken before the piece was written, and never comes back.
  *
  * A quarter of a millisecond for 1 MiB, a quarter of that for the 256 KiB of a usual log segment; the bucket lines are
  * fetched a batch ahead. */
@@ -44,6 +44,7 @@ struct evict_entry {
         uint64_t           offset;
         struct item        item;
         struct index_place place;
+        struct item_owner  owner; /* of a piece */
 };
 
 struct evict_run {
@@ -186,7 +187,7 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
         if (slot_is_free(word) || slot_tag(word) != e->place.tag)
                 return true;
         if (slot_state(word) == SLOT_PENDING)
-                return mt_cas_acq_rel(index_slot(&e->place, i), &word, 0);
+                return word != e->owner.pending || mt_cas_acq_rel(index_slot(&e->place, i), &word, 0);
         if (!item_read(l1, slot_offset(word), &list) || list.form != ITEM_FORM_LIST)
                 return true;
         nth = item_list_find(l1, &list, e->offset);
@@ -217,15 +218,13 @@ static void evict_piece(struct evict_run *run, struct evict_entry *e)
 
 /* ------------------------------------------------------------------------------------------------------- the walk */
 
-/* Where a piece's owner stands: its hash says so, and with it the tag. */
-static uint64_t evict_hash_of(const struct l1 *l1, const struct item *item)
+/* Where it stands, or its owner: that one's hash says it with the tag. */
+static uint64_t evict_hash_of(const struct l1 *l1, struct evict_entry *e)
 {
-        uint64_t hash;
-
-        if (item->form != ITEM_FORM_PIECE)
-                return index_hash_key(l1, item->key, item->klen);
-        mt_copy_from_shared(&hash, item->key, sizeof hash);
-        return hash;
+        if (e->item.form != ITEM_FORM_PIECE)
+                return index_hash_key(l1, e->item.key, e->item.klen);
+        mt_copy_from_shared(&e->owner, e->item.key, sizeof e->owner);
+        return e->owner.hash;
 }
 
 /* Clears what points into the victim. A length that makes no sense ends the walk: then all slots are looked at. */
@@ -244,7 +243,7 @@ static void evict_walk(struct evict_run *run)
                         if (!item_read(l1, at, &e->item))
                                 break;
                         e->offset = at;
-                        e->place = index_place(l1, evict_hash_of(l1, &e->item));
+                        e->place = index_place(l1, evict_hash_of(l1, e));
                         __builtin_prefetch(e->place.bucket[0], 1);
                         __builtin_prefetch(e->place.bucket[1], 1);
                         at += e->item.size;

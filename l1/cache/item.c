@@ -1,6 +1,6 @@
 /* item.c - the writing side: the owner of a log segment puts an item where no slot points yet; and values in pieces.
  *
- * A piece is bound to the slot of its owner by the hash that it carries: whoever reclaims a piece first clears that
+ * A piece is bound to the slot of its owner by the hash and the lease that it carries: whoever reclaims a piece first clears that
  * slot, or turns it to a list that says where the piece is now (evict.c). So the reader's look at its slot after the
  * copy vouches for the pieces as it does for the item. */
 #include "item.h"
@@ -49,13 +49,13 @@ void item_write_list(char *at, uint32_t namespace_id, uint32_t deadline, struct 
 
 uint64_t item_piece_size(uint64_t len)
 {
-        return item_pad(sizeof(struct item_shm) + ITEM_LONG_EXTRA + sizeof(uint64_t) + len);
+        return item_pad(sizeof(struct item_shm) + ITEM_LONG_EXTRA + sizeof(struct item_owner) + len);
 }
 
-void item_write_piece(char *at, uint32_t deadline, uint64_t hash, struct mt_bytes bytes)
+void item_write_piece(char *at, uint32_t deadline, const struct item_owner *owner, struct mt_bytes bytes)
 {
-        at = item_put_long(at, 0, deadline, sizeof hash | ITEM_PIECE, (uint32_t)bytes.len);
-        at = item_put(at, &hash, sizeof hash);
+        at = item_put_long(at, 0, deadline, sizeof *owner | ITEM_PIECE, (uint32_t)bytes.len);
+        at = item_put(at, owner, sizeof *owner);
         item_put(at, bytes.ptr, bytes.len);
 }
 

@@ -7,7 +7,12 @@
 enum item_form {
         ITEM_FORM_WHOLE, /* the value follows the key */
         ITEM_FORM_LIST,  /* the offsets of its pieces do */
-        ITEM_FORM_PIECE, /* a part of somebody's value; its key is the owner's hash */
+        ITEM_FORM_PIECE, /* a part of somebody's value; its key is a struct item_owner */
+};
+
+/* Whose piece it is: the hash under which the owner stands, and the PENDING word under which it was filled. */
+struct item_owner {
+        uint64_t hash, pending;
 };
 
 struct item {
@@ -77,7 +82,7 @@ static inline bool item_read_long(const struct l1 *l1, const char *at, struct it
         }
         if (flags == ITEM_PIECE) {
                 item->form = ITEM_FORM_PIECE;
-                return *klen == sizeof(uint64_t);
+                return *klen == sizeof(struct item_owner);
         }
         return flags == 0;
 }
@@ -157,7 +162,7 @@ uint64_t item_list_size(const struct l1 *l1, uint64_t klen, uint64_t vlen);
 void     item_write_list(char *at, uint32_t namespace_id, uint32_t deadline, struct mt_bytes key, uint32_t vlen,
                          const uint32_t *offset, uint64_t pieces);
 uint64_t item_piece_size(uint64_t len);
-void     item_write_piece(char *at, uint32_t deadline, uint64_t hash, struct mt_bytes bytes);
+void     item_write_piece(char *at, uint32_t deadline, const struct item_owner *owner, struct mt_bytes bytes);
 /* Number of the piece of this list that stands at this offset; -1 when none does. */
 int64_t item_list_find(const struct l1 *l1, const struct item *list, uint64_t offset);
 /* All pieces, one after the other, to where the caller has room for list->vlen bytes. False: a piece is not what the

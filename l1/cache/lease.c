@@ -243,10 +243,11 @@ static enum l1_counter lease_append_whole(struct l1 *l1, const struct l1_key *ke
 static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *key, const struct l1_lease *lease,
                                            enum logseg_kind kind, struct mt_bytes value, uint32_t deadline)
 {
-        uint64_t      pieces = item_pieces(l1, value.len), size = item_list_size(l1, key->key.len, value.len);
-        uint32_t      offset[LEASE_PIECES_MAX];
-        struct logseg seg;
-        bool          published;
+        uint64_t          pieces = item_pieces(l1, value.len), size = item_list_size(l1, key->key.len, value.len);
+        struct item_owner owner = {key->hash, lease->pending};
+        uint32_t          offset[LEASE_PIECES_MAX];
+        struct logseg     seg;
+        bool              published;
 
         if (pieces > LEASE_PIECES_MAX || value.len > l1->log_bytes / 4)
                 return COUNTER_fills_skipped;
@@ -257,7 +258,7 @@ static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *k
                 if (!logseg_begin(l1, kind, item_piece_size(piece.len), &seg))
                         return COUNTER_fills_skipped;
                 offset[i] = (uint32_t)((seg.start + seg.head) / ITEM_ALIGN);
-                item_write_piece(logseg_at(l1, &seg), deadline, key->hash, piece);
+                item_write_piece(logseg_at(l1, &seg), deadline, &owner, piece);
                 logseg_commit(&seg, item_piece_size(piece.len), 1, deadline);
                 logseg_end(&seg);
         }

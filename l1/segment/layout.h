@@ -207,8 +207,9 @@ _Static_assert(offsetof(struct logseg_shm, lives) == 64, "segment ABI");
  * vlen ITEM_NIL (ITEM_LONG_NIL in the long form): "no such key".
  *
  * A value that is long for a log segment is cut into pieces. They are items of their own (long form, klen with
- * ITEM_PIECE set), which no slot points to; the key of a piece is the 64-bit hash under which its owner stands. The
- * owner (long form, klen with ITEM_LIST set) has in the value's place the offsets of the pieces / 8, 32 bits each. */
+ * ITEM_PIECE set), which no slot points to; the key of a piece is the 64-bit hash under which its owner stands, and
+ * the PENDING word of the lease under which it was written. The owner (long form, klen with ITEM_LIST set) has in the
+ * value's place the offsets of the pieces / 8, 32 bits each. */
 struct item_shm {
         uint32_t namespace_id;
         uint32_t deadline; /* in units of 2^ITEM_DEADLINE_SHIFT ns since created_ns, rounded down: 4.5 years */
@@ -227,6 +228,6 @@ _Static_assert(sizeof(struct item_shm) == 12, "12 bytes an item");
 #define ITEM_KEY_MAX        16384u /* longer keys are never kept */
 #define ITEM_WHOLE_SHARE    4u     /* an item in one piece takes a quarter of a log segment: sealing wastes little */
 #define ITEM_PIECES         8u     /* so many pieces of a longer value fill a log segment */
-#define ITEM_PIECE_EXTRA    32u    /* what a piece takes beyond its bytes, at most */
+#define ITEM_PIECE_EXTRA    40u    /* what a piece takes beyond its bytes, at most */
 
 #endif

@@ -468,14 +468,16 @@ END_TEST
  * for something else: what it publishes then would not be whole, so it is refused. */
 START_TEST(pieces_reclaimed_under_a_filler)
 {
-        struct l1_key   key = fixture_key(mt_bytes_of("k"));
-        struct l1_lease lease;
-        struct logseg   seg;
-        uint64_t        size = item_piece_size(1000);
+        struct l1_key     key = fixture_key(mt_bytes_of("k"));
+        struct l1_lease   lease;
+        struct logseg     seg;
+        uint64_t          size = item_piece_size(1000);
+        struct item_owner owner;
 
         ck_assert(fixture_lease(&key, &lease));
+        owner = (struct item_owner){key.hash, lease.pending};
         ck_assert(logseg_begin(fixture.l1, LOGSEG_SMALL, size, &seg));
-        item_write_piece(logseg_at(fixture.l1, &seg), UINT32_MAX, key.hash, mt_bytes(big, 1000));
+        item_write_piece(logseg_at(fixture.l1, &seg), UINT32_MAX, &owner, mt_bytes(big, 1000));
         logseg_commit(&seg, size, 1, UINT32_MAX);
         logseg_end(&seg);
         fill_until_reclaims("a", 1, 3000);
