@@ -146,6 +146,11 @@ unsigned l1_remove(struct l1 *l1, uint64_t hash);
  * is not known: a walk of the whole index, for operators. Returns the number of LIVE slots cleared. */
 uint64_t l1_remove_pattern(struct l1 *l1, struct mt_bytes glob);
 
+/* Look for log segments that can be reclaimed without loss: items expired or removed, a reclaim left by the dead. At
+ * most every_ns on this host, and for a quarter of a millisecond; now_ns is the coarse clock. Every fill does it once a
+ * second at the least, a leader's thread does it more often so that fills need not. */
+void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns);
+
 /* ------------------------------------------------------------------------------------------------- counters */
 
 enum l1_counter {

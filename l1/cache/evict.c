@@ -34,11 +34,14 @@
 #include "item.h"
 #include "namespace.h"
 
-#define EVICT_BATCH  16
-#define EVICT_LOOKS  4 /* owners looked up in /proc during one search */
-#define EVICT_ROUNDS 8 /* reclaims that one append may have to wait for */
-#define EVICT_FREELY 3 /* of these, in which everything that was read is kept; half of it later, so that it ends */
-#define EVICT_TRIES  8 /* at a slot that changes under us */
+#define EVICT_BATCH 16
+#define EVICT_LOOKS 4 /* owners looked up in /proc during one search */
+/* Bytes that are reclaimed for one append, and two log segments: up to the first, all that was read is kept; from there
+ * on half of it, so that it comes to an end; more than the second the append does not wait for. */
+#define EVICT_FREELY (UINT64_C(768) << 10)
+#define EVICT_MOST   (UINT64_C(2) << 20)
+#define EVICT_TEND   (UINT64_C(1) << 20) /* the same where nobody waits */
+#define EVICT_TRIES  8                   /* at a slot that changes under us */
 
 struct evict_entry {
         uint64_t           offset;
@@ -117,29 +120,38 @@ static bool evict_promote(struct evict_run *run, struct evict_entry *e, unsigned
         return true;
 }
 
+static bool evict_lives(const struct evict_run *run, const struct item *item)
+{
+        return item->deadline > run->deadline_now && namespace_filter_has(&run->living, item->namespace_id);
+}
+
+/* Clear its slot; who leaves the small log alive is remembered. False: the slot has changed. */
+static bool evict_drop(struct evict_run *run, const struct index_place *place, unsigned i, uint64_t word,
+                       const struct item *item)
+{
+        bool lives = evict_lives(run, item), remembered = run->kind == LOGSEG_SMALL && lives && !item->nil;
+
+        if (!(remembered ? ghost_leave(run->l1, place, i, word) : mt_cas_acq_rel(index_slot(place, i), &word, 0)))
+                return false;
+        run->forgotten += remembered ? item->vlen + item->klen + sizeof(struct item_shm) : 0;
+        run->expired += item->deadline <= run->deadline_now;
+        run->evicted += lives;
+        return true;
+}
+
 static void evict_item(struct evict_run *run, struct evict_entry *e)
 {
         uint64_t word;
         int      found = index_find_item(&e->place, run->victim->generation, e->offset, &word);
         unsigned i = (unsigned)found;
-        bool     expired = e->item.deadline <= run->deadline_now;
-        bool     dead = !namespace_filter_has(&run->living, e->item.namespace_id);
         uint8_t  mark;
 
         if (found < 0)
                 return;
         mark = mt_load_relaxed(index_mark(&e->place, i));
-        if (!expired && !dead && evict_keeps(run, e->item.size, mark) && evict_promote(run, e, i, word, mark))
+        if (evict_lives(run, &e->item) && evict_keeps(run, e->item.size, mark) && evict_promote(run, e, i, word, mark))
                 return;
-        if (run->kind == LOGSEG_SMALL && !expired && !dead && !e->item.nil) {
-                if (!ghost_leave(run->l1, &e->place, i, word))
-                        return;
-                run->forgotten += e->item.size;
-        } else if (!mt_cas_acq_rel(index_slot(&e->place, i), &word, 0)) {
-                return;
-        }
-        run->expired += expired;
-        run->evicted += !expired && !dead;
+        evict_drop(run, &e->place, i, word, &e->item);
 }
 
 /* ------------------------------------------------------------------------------------------------------ one piece */
@@ -193,14 +205,12 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
         nth = item_list_find(l1, &list, e->offset);
         if (nth < 0)
                 return mt_load_acquire(index_slot(&e->place, i)) == word;
-        if (list.deadline > run->deadline_now && namespace_filter_has(&run->living, list.namespace_id) &&
-            evict_keeps(run, e->item.size, mark) &&
+        if (evict_lives(run, &list) && evict_keeps(run, e->item.size, mark) &&
             evict_move_piece(run, e, (uint64_t)nth, &list, slot_offset(word), i, word, mark))
                 return true;
-        if (!mt_cas_acq_rel(index_slot(&e->place, i), &word, 0))
+        if (!evict_drop(run, &e->place, i, word, &list))
                 return false;
         logseg_note_dead(l1, word);
-        run->evicted++;
         return true;
 }
 
@@ -350,8 +360,13 @@ static void evict_take_census(const struct l1 *l1, struct evict_census *census)
         }
 }
 
+enum evict_greed {
+        EVICT_NO_LOSS, /* only what nothing that lives has to leave for */
+        EVICT_ROOM,    /* by the policy */
+};
+
 /* Which one, and how; logseg_count when there is none. */
-static uint32_t evict_choose(const struct l1 *l1, bool *salvage)
+static uint32_t evict_choose(const struct l1 *l1, enum evict_greed greed, bool *salvage)
 {
         uint32_t            none = l1->geometry.logseg_count;
         struct evict_census census;
@@ -361,7 +376,7 @@ static uint32_t evict_choose(const struct l1 *l1, bool *salvage)
         *salvage = census.left == none && census.mostly_dead != none;
         if (census.left != none)
                 return census.left;
-        if (census.mostly_dead != none)
+        if (census.mostly_dead != none || greed == EVICT_NO_LOSS)
                 return census.mostly_dead;
         main_full = census.main_bytes * 10 > (uint64_t)census.usable * (l1->logseg_mask + 1) * 9;
         if (census.oldest[LOGSEG_SMALL] == none || (main_full && census.oldest[LOGSEG_MAIN] != none))
@@ -379,10 +394,10 @@ static bool evict_is_ripe(const struct l1 *l1, uint32_t number)
 }
 
 /* False: there is nothing to reclaim. */
-static bool evict_one(struct l1 *l1, uint64_t self, bool capped)
+static bool evict_one(struct l1 *l1, uint64_t self, enum evict_greed greed, bool capped)
 {
         bool          salvage;
-        uint32_t      number = evict_choose(l1, &salvage);
+        uint32_t      number = evict_choose(l1, greed, &salvage);
         struct logseg victim;
 
         if (number == l1->geometry.logseg_count)
@@ -397,8 +412,24 @@ static bool evict_one(struct l1 *l1, uint64_t self, bool capped)
 
 void evict_make_room(struct l1 *l1, uint64_t self, uint64_t need)
 {
-        for (int round = 0; round < EVICT_ROUNDS && logseg_spare(l1, need) <= 0; round++) {
-                if (!evict_one(l1, self, round >= EVICT_FREELY))
+        uint64_t done = 0, size = l1->logseg_mask + 1;
+
+        for (; done < EVICT_MOST + 2 * size && logseg_spare(l1, need) <= 0; done += size) {
+                if (!evict_one(l1, self, EVICT_ROOM, done >= EVICT_FREELY + 2 * size))
                         return;
         }
+}
+
+void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns)
+{
+        uint64_t tended_ns = mt_load_relaxed(&l1->header->tended_ns), done = 0, self;
+
+        if (MT_LIKELY(now_ns - tended_ns < every_ns) || !segment_enter(l1))
+                return;
+        self = process_self(l1);
+        if (self != 0 && mt_cas_acq_rel(&l1->header->tended_ns, &tended_ns, now_ns)) {
+                while (done < EVICT_TEND && evict_one(l1, self, EVICT_NO_LOSS, false))
+                        done += l1->logseg_mask + 1;
+        }
+        segment_leave(l1);
 }

@@ -1,8 +1,8 @@
 /* item.c - the writing side: the owner of a log segment puts an item where no slot points yet; and values in pieces.
  *
- * A piece is bound to the slot of its owner by the hash and the lease that it carries: whoever reclaims a piece first clears that
- * slot, or turns it to a list that says where the piece is now (evict.c). So the reader's look at its slot after the
- * copy vouches for the pieces as it does for the item. */
+ * A piece is bound to the slot of its owner by the hash and the lease that it carries: whoever reclaims a piece first
+ * clears that slot, or turns it to a list that says where the piece is now (evict.c). So the reader's look at its slot
+ * after the copy vouches for the pieces as it does for the item. */
 #include "item.h"
 
 static char *item_put(char *at, const void *from, size_t n)

@@ -20,7 +20,9 @@
 
 #define LEASE_TOKEN_BLOCK 4096u
 #define LEASE_BLOCK_LAST  (SLOT_TOKEN_MAX / LEASE_TOKEN_BLOCK)
-#define LEASE_TRIES       4    /* somebody else changed the slot that was chosen */
+#define LEASE_TRIES       4 /* somebody else changed the slot that was chosen */
+#define LEASE_TEND_NS     NS_PER_S
+#define LEASE_LARGE_SHARE 32u  /* of the log: larger values would turn the small log over by themselves */
 #define LEASE_PIECES_MAX  1024 /* values of more pieces are not kept: 32 MiB where a log segment has 256 KiB */
 
 /* ----------------------------------------------------------------------------------------------------- tokens */
@@ -276,7 +278,8 @@ static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, con
                                     struct mt_bytes value, uint32_t deadline)
 {
         bool             nil = value.ptr == NULL;
-        enum logseg_kind kind = lease->returned && !nil ? LOGSEG_MAIN : LOGSEG_SMALL;
+        bool             large = value.len > l1->log_bytes / LEASE_LARGE_SHARE;
+        enum logseg_kind kind = (lease->returned || large) && !nil ? LOGSEG_MAIN : LOGSEG_SMALL;
 
         if (mt_load_relaxed(lease->slot) != lease->pending)
                 return COUNTER_fills_refused;
@@ -314,6 +317,7 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
         else
                 l1_release(l1, lease);
         lease->slot = NULL;
+        l1_tend(l1, clock_coarse_ns(), LEASE_TEND_NS);
         return result == COUNTER_fills;
 }
 

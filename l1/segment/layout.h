@@ -64,8 +64,9 @@ struct segment_shm {
         _Alignas(64) _Atomic uint64_t table_owner; /* owner word: who changes the server and namespace tables */
         uint8_t pad3[56];
         _Alignas(64) _Atomic uint64_t forgotten; /* bytes that left the small log unread: the age of ghosts */
-        uint8_t  pad4[56];
-        uint64_t spare1[456];
+        _Atomic uint64_t tended_ns;              /* when somebody last looked for what can be reclaimed without loss */
+        uint8_t          pad4[48];
+        uint64_t         spare1[456];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
