@@ -205,6 +205,17 @@ static bool logseg_begin_new(struct l1 *l1, uint32_t i, uint32_t word, uint64_t 
         return false;
 }
 
+/* The living own what is listed in open[i], and it has not grown since the last look: they stand still, and it is
+ * passed over. If they only were slow, theirs is the next to be reclaimed. */
+static bool logseg_stands_still(struct l1 *l1, uint32_t i, uint32_t number)
+{
+        uint64_t seen = (uint64_t)(number + 1) << 32 | mt_load_relaxed(&logseg_shm_at(l1, number)->head);
+        bool     same = mt_load_relaxed(&l1->still[i]) == seen;
+
+        mt_store_relaxed(&l1->still[i], seen);
+        return same;
+}
+
 bool logseg_begin(struct l1 *l1, uint64_t need, struct logseg *seg)
 {
         uint64_t self = process_self(l1);
@@ -221,6 +232,8 @@ bool logseg_begin(struct l1 *l1, uint64_t need, struct logseg *seg)
                         if (number < l1->geometry.logseg_count &&
                             logseg_begin_listed(l1, number, need, self, look, &busy, seg))
                                 return true;
+                        if (busy && look)
+                                busy = !logseg_stands_still(l1, i, number);
                         if (!busy && logseg_begin_new(l1, i, word, need, self, seg))
                                 return true;
                 }
