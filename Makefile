@@ -133,7 +133,7 @@ $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 # --------------------------------------------------------------------------------------------------- test programs
 
 UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
-ALONE   := $(ALONE_C:tests/%.c=$(BUILD)/%)
+ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
 PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
@@ -151,10 +151,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
 
-$(ALONE): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(CORE)
+# One program from all files of its folder.
+$(BUILD)/torture/torture: $(foreach f,$(filter tests/torture/%,$(ALONE_C)),$(call OBJ,$f))
+$(BUILD)/model/model: $(foreach f,$(filter tests/model/%,$(ALONE_C)),$(call OBJ,$f))
+$(ALONE): $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lbsd
+	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(CORE) -lbsd
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(SAY) LD $@
