@@ -123,7 +123,7 @@ void surprise_trap_segment(struct worker *w, const char *near)
                 w->fills_only = SURPRISE_FILLS;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- forks */
+/* ------------------------------------------------------------------------------------------------------------ forks */
 
 /* The child has what its parent held at that moment, and nothing of its parent's is its own. */
 static _Noreturn void child(struct worker *w, pid_t parent, const struct l1_key *wanted, struct l1_lease *lease)
