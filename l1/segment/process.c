@@ -242,8 +242,8 @@ bool process_own(struct l1 *l1, _Atomic uint64_t *owner, uint64_t self, bool loo
         if (held != 0 && (!look || !l1_owner_dead(l1, held)))
                 return false;
         /* [O1] acquire: pairs with the release in logseg_end(), namespace_leave() and counters_give_back_block(); we
-         * see all that the last owner wrote. A dead one released nothing, but its death has been seen, in /proc or by an
-         * incarnation that moved after another's look there ([P2]), and the kernel shows that after its last store:
+         * see all that the last owner wrote. A dead one released nothing, but its death has been seen, in /proc or by
+         * an incarnation that moved after another's look there ([P2]), and the kernel shows that after its last store:
          * so a slot that it had published is not overlooked, and what it left is whole at every instruction, see
          * struct logseg_shm. */
         return mt_cas_acq_rel(owner, &held, self);
