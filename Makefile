@@ -133,7 +133,7 @@ $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 # --------------------------------------------------------------------------------------------------- test programs
 
 UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
-ALONE   := $(ALONE_C:tests/%.c=$(BUILD)/%)
+ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
 PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
@@ -151,10 +151,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
 
-$(ALONE): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(CORE)
+# One program from all files of its folder.
+$(BUILD)/torture/torture: $(foreach f,$(filter tests/torture/%,$(ALONE_C)),$(call OBJ,$f))
+$(BUILD)/model/model: $(foreach f,$(filter tests/model/%,$(ALONE_C)),$(call OBJ,$f))
+$(ALONE): $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lbsd
+	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(CORE) -lbsd
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(SAY) LD $@
@@ -194,12 +197,19 @@ $(MATRIX)/usr/include/hiredis/hiredis.h:
 FLAVOURS := debug testclock asan ubsan tsan cover fuzz
 flavour = $(MAKE) FLAVOUR=$(1) BUILD=$(BUILD)/$(1) $(if $(filter fuzz ubsan,$(1)),CC=clang) $(2)
 
+# How much slower, at most, a test is under them: its time limits are multiplied by it.
+SLOWER_asan     := 5
+SLOWER_ubsan    := 3
+SLOWER_tsan     := 20
+SLOWER_valgrind := 40
+unit_slower = JOBS=$(shell nproc) CK_TIMEOUT_MULTIPLIER=$(SLOWER_$@) tests/unit/run
+
 .PHONY: debug testclock asan ubsan tsan cover fuzz
 debug testclock:
 	+$(Q)$(call flavour,$@,all)
 asan ubsan tsan: # gcc's warnings about what it instruments itself are no errors
 	+$(Q)$(call flavour,$@,WERROR= unit-programs alone-programs)
-	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/$@
+	$(Q)$(unit_slower) $(BUILD)/$@
 	$(Q)$(if $(ALONE),$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECS) --seed $(SEED))
 cover:
 	+$(Q)$(call flavour,$@,all unit-programs programs)
@@ -235,7 +245,7 @@ testclock-programs:
 unit: testclock-programs
 	$(Q)tests/unit/run $(BUILD)/testclock
 valgrind: testclock-programs
-	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
+	$(Q)$(unit_slower) $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
 e2e differential: all programs
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)tests/e2e/run --build $(BUILD) $(if $(HIREDIS),--hiredis $(HIREDIS)) $(if $(filter differential,$@),--only differential)

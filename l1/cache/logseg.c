@@ -274,15 +274,29 @@ static bool logseg_begin_new(struct l1 *l1, _Atomic uint32_t *open, uint32_t wor
         return false;
 }
 
+/* The living own what is listed there, and it has not grown since the last look: they stand still, and it is passed
+ * over. If they only were slow, theirs is the next to be reclaimed. */
+static bool logseg_stands_still(struct l1 *l1, const _Atomic uint32_t *open, uint32_t word)
+{
+        uint64_t          seen = (uint64_t)word << 32 | mt_load_relaxed(&logseg_shm_at(l1, word - 1)->head);
+        _Atomic uint64_t *still = &l1->still[open - &l1->header->open[0][0]];
+        bool              same = mt_load_relaxed(still) == seen;
+
+        mt_store_relaxed(still, seen);
+        return same;
+}
+
 static bool logseg_begin_at(struct l1 *l1, _Atomic uint32_t *open, enum logseg_kind kind, uint64_t need, uint64_t self,
                             bool look, bool kept, struct logseg *seg)
 {
-        uint32_t word;
+        uint32_t word, still = 0;
         bool     busy;
 
         if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
                 return true;
-        if (busy)
+        if (busy && look && logseg_stands_still(l1, open, word))
+                still = word;
+        if (busy && word != still)
                 return false;
         if (!kept) {
                 /* What the reclaim keeps may itself have opened one there. */
@@ -290,7 +304,7 @@ static bool logseg_begin_at(struct l1 *l1, _Atomic uint32_t *open, enum logseg_k
                 if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
                         return true;
         }
-        return !busy && logseg_begin_new(l1, open, word, kind, need, self, seg);
+        return (!busy || word == still) && logseg_begin_new(l1, open, word, kind, need, self, seg);
 }
 
 static bool logseg_begin_in(struct l1 *l1, enum logseg_kind kind, uint64_t need, bool kept, struct logseg *seg)

@@ -38,12 +38,13 @@ void namespace_leave(struct l1 *l1)
 {
         uint64_t self = mt_load_relaxed(&l1->self);
 
-        mt_cas_acq_rel(&l1->header->table_owner, &self, 0);
+        mt_cas_acq_rel(&l1->header->table_owner, &self, 0); /* [O1] release: pairs with process_own() */
         segment_leave(l1);
 }
 
 uint32_t namespace_high(const struct l1 *l1)
 {
+        /* Acquire: pairs with the release in namespace_claim(), the places below have been filled in. */
         uint32_t high = mt_load_acquire(&l1->header->namespaces_high);
 
         return high < NAMESPACE_MAX ? high : NAMESPACE_MAX;
@@ -98,7 +99,8 @@ void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t 
 }
 
 /* Is it this one? Its words are plain and another process may be giving the place away; the state is looked at before
- * and after. */
+ * and after: [T1] acquire pairs with [T2], READY shows all of the words, and a word of the next holder shows that the
+ * state was left. */
 static bool namespace_is(const struct namespace_shm *ns, const struct namespace_shm *wanted)
 {
         struct namespace_shm copy;
@@ -135,7 +137,7 @@ static struct namespace_shm *namespace_claim(struct l1 *l1, const struct namespa
         ns = &l1->namespaces[i];
         mt_store_release(&ns->id, 0);
         mt_store_release(&ns->state, SERVER_CLAIMED);
-        mt_fence_release();
+        mt_fence_release(); /* [T2]: CLAIMED stands before any word changes, READY after all have */
         mt_copy_to_shared(&ns->server, &wanted->server, sizeof *ns - offsetof(struct namespace_shm, server));
         mt_store_release(&ns->id, namespace_new_id(l1));
         mt_store_release(&ns->state, SERVER_READY);

@@ -21,8 +21,8 @@ static enum pattern_verdict pattern_judge(const struct l1 *l1, const _Atomic uin
 
         if (sane)
                 mt_copy_from_shared(key, item.key, item.klen);
-        /* [R1] acquire: pairs with [R2] in evict.c; if bytes were written over ours, the slot is seen to have changed.
-         */
+        /* [R1] acquire: pairs with [R2] in evict.c and logseg.c; if bytes were written over ours, the slot is seen to
+         * have changed. */
         mt_fence_acquire();
         if (mt_load_relaxed(slot) != word)
                 return PATTERN_AGAIN;
@@ -46,6 +46,7 @@ static uint64_t pattern_visit(struct l1 *l1, _Atomic uint64_t *slot, struct mt_b
                 if (verdict == PATTERN_CLEAR)
                         break;
         }
+        /* Release, as in l1_remove(): for whatever the caller stores next. */
         uint64_t cleared = mt_exchange_acq_rel(slot, 0);
 
         if (slot_state(cleared) != SLOT_LIVE)

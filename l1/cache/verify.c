@@ -44,6 +44,7 @@ static const char *verify_walk(const struct l1 *l1, uint32_t number, uint64_t he
         return at == end ? NULL : "an item reaches beyond what is committed";
 }
 
+/* Not the owner's: acquire pairs with the release in logseg_commit(), what is below head has been written. */
 static const char *verify_logseg(const struct l1 *l1, uint32_t number)
 {
         const struct logseg_shm *shm = &l1->logsegs[number];
