@@ -168,8 +168,8 @@ static uint64_t evict_rank(const struct l1 *l1, uint32_t number)
 }
 
 /* The best one that is not owned by the living; logseg_count when there is none. Owned ones need a look, and looks are
- * few. */
-static uint32_t evict_choose(const struct l1 *l1, uint64_t need, int *looks)
+ * few. Never `keep`: where somebody wrote into the process table, its owner, this process, may look dead. */
+static uint32_t evict_choose(const struct l1 *l1, uint64_t need, const struct logseg *keep, int *looks)
 {
         uint32_t best = l1->geometry.logseg_count;
         uint64_t best_rank = UINT64_MAX;
@@ -178,6 +178,8 @@ static uint32_t evict_choose(const struct l1 *l1, uint64_t need, int *looks)
                 uint64_t owner = mt_load_relaxed(&l1->logsegs[i].owner), rank = evict_rank(l1, i);
 
                 if (rank >= best_rank || mt_load_relaxed(&l1->logsegs[i].ready) < need)
+                        continue;
+                if (keep != NULL && i == keep->number)
                         continue;
                 if (owner != 0 && (--*looks < 0 || !l1_owner_dead(l1, owner)))
                         continue;
@@ -192,7 +194,7 @@ bool evict_oldest(struct l1 *l1, uint64_t self, uint64_t need, struct logseg *ke
         int looks = EVICT_LOOKS;
 
         for (int try = 0; try < EVICT_TRIES; try++) {
-                uint32_t number = evict_choose(l1, keep == NULL && !logseg_may_grow(l1) ? need : 0, &looks);
+                uint32_t number = evict_choose(l1, keep == NULL && !logseg_may_grow(l1) ? need : 0, keep, &looks);
 
                 if (number == l1->geometry.logseg_count)
                         return false;
