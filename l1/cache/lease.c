@@ -71,17 +71,17 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
-/* Both are full: a PENDING that was left, else a LIVE that nobody read since the hand came by. The hand begins
- * anywhere, clears the visited marks that it passes, and so finds one in its second round at the latest; -1 when all
- * are being filled. */
+/* Both are full: a word that is neither LIVE nor PENDING (nobody's, and in the way for ever), a PENDING that was left,
+ * else a LIVE that nobody read since the hand came by. The hand begins anywhere, clears the visited marks that it
+ * passes, and so finds one in its second round at the latest; -1 when all are being filled. */
 static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
 {
         unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS));
 
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
                 *word = mt_load_relaxed(index_slot(place, i));
-                if (slot_state(*word) == SLOT_PENDING &&
-                    slot_pending_old(mt_load_relaxed(index_mark(place, i)), now_ns))
+                if (slot_state(*word) == SLOT_PENDING ? slot_pending_old(mt_load_relaxed(index_mark(place, i)), now_ns)
+                                                      : slot_state(*word) != SLOT_LIVE)
                         return (int)i;
         }
         for (unsigned n = 0; n < 4 * BUCKET_SLOTS; n++) {
