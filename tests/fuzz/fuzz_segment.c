@@ -81,6 +81,17 @@ static void take_get(struct l1 *l1, unsigned who, const struct step *s)
         take_copy(l1, who, s);
 }
 
+/* All keys: whatever was written comes to light. */
+static void take_sweep(struct l1 *l1, unsigned who, const struct step *s)
+{
+        struct step each = *s;
+
+        for (unsigned k = 0; k < BED_KEYS; k++) {
+                each.a = (uint8_t)k;
+                take_get(l1, who, &each);
+        }
+}
+
 static void take_lease(struct l1 *l1, unsigned who, const struct step *s)
 {
         struct held  *held = &run.lease[s->b % LEASES];
@@ -250,7 +261,7 @@ static void take_time(struct l1 *l1, unsigned who, const struct step *s)
 static void (*const steps[])(struct l1 *, unsigned, const struct step *) = {
         take_get,  take_find,   take_copy,   take_get,     take_lease, take_fill,   take_release,
         take_put,  take_put,    take_remove, take_pattern, take_flush, take_tables, take_leader,
-        take_stat, take_verify, take_end,    take_guest,   take_time,  take_get,
+        take_stat, take_verify, take_end,    take_guest,   take_time,  take_sweep,
 };
 enum { STEP_KINDS = sizeof steps / sizeof *steps };
 
@@ -325,6 +336,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         return 0;
 }
 
+/* At the end all is read, some walks are taken, and a writer needs room: what was written is met. */
+static void run_end(const struct step *first)
+{
+        const struct step room = {.a = first->c & 63, .b = BATCH_MAX - 1, .c = 9000, .who = 0x40};
+
+        if (first->b & 1)
+                take_pattern(bed.l1[BED_WRITER], BED_WRITER, first);
+        take_sweep(bed.l1[BED_READER], BED_READER, first);
+        if (first->b & 2)
+                take_put(bed.l1[BED_OTHER], BED_OTHER, &room);
+        if (!bed.hostile || first->b & 4)
+                take_verify(bed.l1[BED_WRITER], BED_WRITER, first);
+}
+
 /* A kind with its highest bit set is hostile. In a race the thread has these. */
 static void run_steps(const struct step *step, size_t count)
 {
@@ -353,9 +378,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bed_reset(step[0].a % BED_STATES);
         race_begin(step + 1, count - 1);
         run_steps(step + 1, count - 1);
+        run_end(&step[0]);
         race_end();
-        if (!bed.hostile)
-                take_verify(bed.l1[BED_WRITER], BED_WRITER, step);
         return 0;
 }
 
@@ -394,7 +418,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
                         mutate_any(&step[at], seed);
                 break;
         case 3: step[at] = step[1 + seed / 512 % (count - 1)]; break;
-        case 4: step[0].a ^= 1; break;
+        case 4:
+                step[0].a ^= seed / 512 & 1;
+                step[0].b ^= (uint8_t)(seed / 1024);
+                break;
         default: LLVMFuzzerMutate((uint8_t *)&step[at], sizeof *step, sizeof *step); break;
         }
         memcpy(data, step, count * sizeof *step);

@@ -133,27 +133,44 @@ static bool hostile_item_at(unsigned k, uint64_t *at)
         return false;
 }
 
-static uint64_t hostile_lens(const struct step *s)
+/* A length that might pass: of this key or another, the rest of the log segment and a little more or less, a limit. */
+static uint32_t hostile_length(unsigned choice, unsigned k, uint64_t at, uint64_t v)
 {
-        uint64_t room = bed.geometry.logseg_size;
+        uint64_t room = bed.geometry.logseg_size - (at - bed.part[BED_log].at) % bed.geometry.logseg_size;
 
-        switch (s->b % 6) {
-        case 0: return s->v;
-        case 1: return (uint64_t)ITEM_KLEN_LONG << 22 | (s->v & ITEM_NIL);
-        case 2: return bed.key[s->v % BED_KEYS].len << 22 | ITEM_NIL;
-        case 3: return bed.key[s->v % BED_KEYS].len << 22 | (room - s->d);
-        case 4: return room - s->d;
-        default: return bed.key[s->v % BED_KEYS].len;
+        switch (choice % 8) {
+        case 0: return (uint32_t)v % 256;
+        case 1: return (uint32_t)bed.key[v % BED_KEYS].len;
+        case 2: return ITEM_KEY_MAX + (uint32_t)(int8_t)v;
+        case 3: return (uint32_t)(room - bed.key[k % BED_KEYS].len) + (uint32_t)(int8_t)v;
+        case 4: return (uint32_t)room + (uint32_t)(int8_t)v;
+        case 5: return UINT32_MAX >> v % 32;
+        default: return (uint32_t)bed.key[k % BED_KEYS].len;
         }
 }
 
-/* The head of an item: namespace, deadline, lengths, and those of the long form behind them. */
+/* The head of an item: a word of it, or its lengths, in the short form or the long one. */
 static void hostile_item(const struct step *s)
 {
-        uint64_t at;
+        unsigned k = s->a;
+        uint64_t at, lens;
+        uint32_t klen, vlen;
 
-        if (hostile_item_at(s->a, &at))
-                hostile_store(at + s->c % 6 * 4, hostile_lens(s), 2);
+        while (!hostile_item_at(k, &at))
+                if (++k == s->a + 16u)
+                        return;
+        klen = hostile_length(s->b, k, at, s->v);
+        vlen = hostile_length(s->b / 8, k, at, s->v >> 32);
+        lens = at + offsetof(struct item_shm, lens);
+        switch (s->d % 4) {
+        case 0: hostile_store(at + s->c % 6 * 4, s->v, 2); break;
+        case 1:
+                hostile_store(lens, ITEM_KLEN_LONG << 22 | (vlen & ITEM_NIL), 2);
+                hostile_store(lens + 4, klen, 2);
+                hostile_store(lens + 8, vlen, 2);
+                break;
+        default: hostile_store(lens, klen << 22 | (vlen & ITEM_NIL), 2); break;
+        }
 }
 
 static void hostile_bytes(const struct step *s)
