@@ -16,6 +16,11 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#ifdef FUZZ_RACE
+enum { SWEEPS = 20 }; /* the other thread is to get in between */
+#else
+enum { SWEEPS = 1 };
+#endif
 enum { STEPS_MAX = 64, LEASES = 4, BATCH_MAX = 24 };
 
 struct held {
@@ -343,10 +348,11 @@ static void run_end(const struct step *first)
 
         if (first->b & 1)
                 take_pattern(bed.l1[BED_WRITER], BED_WRITER, first);
-        take_sweep(bed.l1[BED_READER], BED_READER, first);
+        for (unsigned i = 0; i < SWEEPS; i++)
+                take_sweep(bed.l1[BED_READER], BED_READER, first);
         if (first->b & 2)
                 take_put(bed.l1[BED_OTHER], BED_OTHER, &room);
-        if (!bed.hostile || first->b & 4)
+        if (first->b & 4)
                 take_verify(bed.l1[BED_WRITER], BED_WRITER, first);
 }
 

@@ -75,7 +75,7 @@ static void hostile_word(const struct step *s)
         uint64_t like = span->at + hostile_element(part, s->c + 1u + (unsigned)(s->v % 3)) * span->each + word;
 
         if (part == BED_header && !(s->d & 0x8000)) /* most of it is spare */
-                at = s->d % 512u & ~3u;
+                at = s->d % 8u * 64 + s->d / 8u % 8 * 4;
         hostile_store(at, hostile_value(s, hostile_load(at) >> at % 8 * 8, hostile_load(like)), 2 + (s->who >> 7));
 }
 
@@ -187,15 +187,17 @@ static void hostile_fill(const struct step *s)
         memset(bed.file + span->at + from, s->b, n < span->bytes - from ? n : span->bytes - from);
 }
 
-/* One element over another: a descriptor, a bucket, a process that says what another should. */
+/* One element over another, or over all: a descriptor, a bucket, a process that says what another should. */
 static void hostile_twin(const struct step *s)
 {
         unsigned               part = s->a % BED_PART_COUNT;
         const struct bed_span *span = &bed.part[part];
         uint64_t               to = hostile_element(part, s->c), from = hostile_element(part, s->d);
+        uint64_t               end = s->v % 8 == 0 ? span->bytes / span->each : to + 1;
 
         bed.hostile = true;
-        memmove(bed.file + span->at + to * span->each, bed.file + span->at + from * span->each, span->each);
+        for (; to < end; to++)
+                memmove(bed.file + span->at + to * span->each, bed.file + span->at + from * span->each, span->each);
 }
 
 /* A part of the beginning again, as if time had gone back there. */
