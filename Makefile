@@ -18,8 +18,9 @@
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
 #
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
-# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target), SEED (torture),
-# HIREDIS=1.2 (e2e with the one of deps-matrix).
+# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target; there also NAME=SECS,...,REST, and
+# 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture), HIREDIS=1.2 (e2e
+# with the one of deps-matrix).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -221,7 +222,7 @@ cover:
 	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
 fuzz:
 	+$(Q)$(call flavour,$@,$(FUZZ:$(BUILD)/%=$(BUILD)/$@/%))
-	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS)
+	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS) $(TARGET)
 
 # -------------------------------------------------------------------------------------------------------- tests
 

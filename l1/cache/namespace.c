@@ -14,22 +14,31 @@
 #define NAMESPACE_ID_LAST     (UINT32_MAX - (UINT32_C(1) << 20)) /* as many could be drawing at once, and do no harm */
 #define NAMESPACE_ENTER_TRIES 40
 #define NAMESPACE_ENTER_NS    50000
+#define NAMESPACE_RETRY_NS    (250 * NS_PER_MS) /* after the living took too long: stopped, perhaps, for hours */
 
 /* ------------------------------------------------------------------------------------------------------- the lock */
 
+/* Who waited in vain looks in without waiting for a while: the holder may be stopped for hours, and each GET of a
+ * connection that has no namespace yet asks again. */
 bool namespace_enter(struct l1 *l1)
 {
         struct timespec moment = {.tv_nsec = NAMESPACE_ENTER_NS};
-        uint64_t        self;
+        uint64_t        self, now_ns = clock_coarse_ns(), retry_ns = mt_load_relaxed(&l1->table_retry_ns);
+        bool            waits = now_ns >= retry_ns || retry_ns - now_ns > NAMESPACE_RETRY_NS;
 
         if (!segment_enter(l1))
                 return false;
         self = process_self(l1);
-        for (int try = 0; self != 0 && try < NAMESPACE_ENTER_TRIES; try++) {
-                if (process_own(l1, &l1->header->table_owner, self, try % 16 == 1))
+        for (int try = 0; self != 0 && try < (waits ? NAMESPACE_ENTER_TRIES : 1); try++) {
+                bool look = waits ? try % 16 == 1 : process_look_due(l1, now_ns);
+
+                if (process_own(l1, &l1->header->table_owner, self, look))
                         return true;
-                nanosleep(&moment, NULL);
+                if (waits)
+                        nanosleep(&moment, NULL);
         }
+        if (self != 0 && waits)
+                mt_store_relaxed(&l1->table_retry_ns, now_ns + NAMESPACE_RETRY_NS);
         segment_leave(l1);
         return false;
 }

@@ -19,10 +19,10 @@ static inline unsigned slot_state(uint64_t word)
         return (unsigned)(word >> 62);
 }
 
-/* Nothing is lost when it is taken. */
+/* Nothing is lost when it is taken: it is neither LIVE nor PENDING, whatever else somebody may have written there. */
 static inline bool slot_is_free(uint64_t word)
 {
-        return word == 0 || slot_state(word) == SLOT_GHOST;
+        return slot_state(word) == SLOT_EMPTY || slot_state(word) == SLOT_GHOST;
 }
 
 static inline uint64_t slot_tag(uint64_t word)

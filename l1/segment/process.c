@@ -239,7 +239,9 @@ bool process_own(struct l1 *l1, _Atomic uint64_t *owner, uint64_t self, bool loo
 {
         uint64_t held = mt_load_relaxed(owner);
 
-        if (held != 0 && (!look || !l1_owner_dead(l1, held)))
+        /* Not from ourselves either: another thread, or this one for a reclaim, and where somebody wrote into the process
+         * table even we may look dead. */
+        if (held == self || (held != 0 && (!look || !l1_owner_dead(l1, held))))
                 return false;
         /* [O1] acquire: pairs with the release in logseg_end(), namespace_leave() and counters_give_back_block(); we
          * see all that the last owner wrote. A dead one released nothing, but its death has been seen, in /proc or by

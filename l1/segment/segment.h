@@ -44,7 +44,8 @@ struct l1 {
         _Atomic uint64_t        self_retry_ns;
         _Atomic uint64_t        look_ns; /* when owners were last looked at for signs of death */
         _Atomic uint64_t        still[LOGSEG_KINDS * LOGSEG_OPEN_MAX]; /* what was open and owned then: word, head */
-        _Atomic uint64_t        full_until_ns; /* /dev/shm was full: no new memory is asked for before */
+        _Atomic uint64_t        full_until_ns;  /* /dev/shm was full: no new memory is asked for before */
+        _Atomic uint64_t        table_retry_ns; /* the tables were held for too long: not waited for before */
         _Atomic uint64_t        full_said_ns;
         struct l1              *next; /* of all handles of this process */
 

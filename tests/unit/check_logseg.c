@@ -343,6 +343,18 @@ START_TEST(noise_in_the_log)
 }
 END_TEST
 
+/* Somebody wrote into the process table: this process looks dead, and what it owns seems to be anybody's. A log segment
+ * is not reclaimed into itself. */
+START_TEST(seems_dead)
+{
+        struct process_shm *slot = &fixture.l1->processes[(uint32_t)l1_self(fixture.l1) - 1];
+
+        atomic_fetch_add(&slot->incarnation, 2);
+        fill_until_reclaims("k", 3, 3000);
+        ck_assert_ptr_null(l1_verify(fixture.l1));
+}
+END_TEST
+
 /* A segment full of noise under a good header: nothing is found, nothing faults, whatever is called. */
 START_TEST(hostile_segment)
 {
@@ -605,6 +617,7 @@ int main(void)
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
         tcase_add_test(usual, noise_in_the_log);
+        tcase_add_test(usual, seems_dead);
         tcase_add_loop_test(usual, hostile_segment, 0, 20);
         tcase_add_test(usual, pieces_of_all_lengths);
         tcase_add_test(usual, pieces_move);
