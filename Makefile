@@ -49,7 +49,8 @@ PROGS_C := $(sort $(wildcard tests/progs/*.c))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C)
+RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(RATIO_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -161,6 +162,14 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lhiredis -lbsd
 
+# The real L1 beside simulated caches. GLib's headers are the system's: our warnings are not for them.
+GLIB = $(shell pkg-config --cflags glib-2.0 | sed 's/-I/-isystem /g')
+$(BUILD)/obj/bench/hitratio/%.o syntax-gcc/bench/hitratio/% syntax-clang/bench/hitratio/%: CPPFLAGS += $(GLIB)
+$(BUILD)/bench/hitratio: $(foreach f,$(RATIO_C),$(call OBJ,$f)) $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $$(pkg-config --libs glib-2.0) -lz -lbsd -lm
+
 # Plain hiredis programs; a comment "// build: -shared -ldl" at the top of one adds to its command line.
 PROG_CC = $(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) $(WERROR) -MMD -MP -MF $@.d
 PROG_LD = -Wl,--as-needed $$(sed -n 's,^// build:,,p' $<) -lhiredis
@@ -247,6 +256,15 @@ torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
 bench: all bench-programs
 	$(Q)bench/run $(BUILD)
+
+# With the clock that tests can move: times to live pass without waiting.
+.PHONY: hitratio-program bench-hitratio
+hitratio-program:
+	+$(Q)$(call flavour,testclock,$(BUILD)/testclock/bench/hitratio)
+bench-hitratio: hitratio-program
+	$(Q)mkdir -p $(BUILD)/bench
+	$(Q)$(BUILD)/testclock/bench/hitratio --check
+	$(Q)$(BUILD)/testclock/bench/hitratio $(if $(QUICK),--quick) --curve --tsv $(BUILD)/bench/hitratio.tsv
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
