@@ -13,6 +13,7 @@
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
 #   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
 #   make bench         the figures of README          make format       clang-format over the tree
+#   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
@@ -261,7 +262,9 @@ bench: all bench-programs
 .PHONY: hitratio-program bench-hitratio
 hitratio-program:
 	+$(Q)$(call flavour,testclock,$(BUILD)/testclock/bench/hitratio)
-bench-hitratio: hitratio-program
+bench-hitratio:
+	+$(Q)$(MAKE) deps
+	+$(Q)$(MAKE) hitratio-program
 	$(Q)mkdir -p $(BUILD)/bench
 	$(Q)$(BUILD)/testclock/bench/hitratio --check
 	$(Q)$(BUILD)/testclock/bench/hitratio $(if $(QUICK),--quick) --curve --tsv $(BUILD)/bench/hitratio.tsv

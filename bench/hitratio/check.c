@@ -22,7 +22,10 @@ static const struct {
         {&policy_clock, {0.8195, 0.7142, 0.5660}}, {&policy_sieve, {0.8053, 0.6736, 0.5653}},
         {&policy_s3fifo, {0.784, 0.674, 0.618}},   {&policy_belady, {0.696, 0.541, 0.430}},
 };
-static const uint64_t published_mib[] = {128, 512, 1024};
+static const uint64_t                 published_mib[] = {128, 512, 1024};
+static const struct policy_ops *const online[] = {
+        &policy_fifo, &policy_lru, &policy_clock, &policy_sieve, &policy_s3fifo, &policy_wtinylfu,
+};
 
 static void check_one(bool good, struct check_counts *counts)
 {
@@ -53,6 +56,23 @@ void check_published(const struct trace *trace, struct check_counts *counts)
                 check_one(fabs(miss - expected) <= CHECK_TOLERANCE, counts);
         }
         printf("\n");
+}
+
+void check_limit(struct check_counts *counts)
+{
+        struct trace *trace = trace_zipf("zipf1.0", 1.0, GUARD_REQUESTS);
+        struct load   load = {trace, false, trace->objects / 10};
+        struct ratio  limit = simulate(&policy_belady, &load);
+
+        printf("Hit ratios at 10%% of the objects of Zipf 1.0 with scans; the limit is %.4f\n", ratio_of(&limit));
+        for (unsigned i = 0; i < G_N_ELEMENTS(online); i++) {
+                struct ratio ratio = simulate(online[i], &load);
+
+                printf("  %-9s %.4f", online[i]->name, ratio_of(&ratio));
+                check_one(ratio.hits > 0 && ratio.hits < limit.hits, counts);
+        }
+        printf("\n");
+        trace_destroy(&trace);
 }
 
 void check_guard(struct check_counts *counts)

@@ -75,13 +75,14 @@ static void fit_objects(const struct load *load, struct fit *fit)
         for (uint64_t size = FIT_LEAST; size <= FIT_MOST; size += FIT_STEP) {
                 struct segment_geometry geometry;
                 struct fit              try = {.scale = 1};
-                uint64_t                each, badness;
+                uint64_t                each, badness; /* each: items of one log segment */
 
                 fit_geometry(&try, size, size / load->capacity, &geometry);
-                each = load->capacity / geometry.logseg_count; /* items of one log segment */
+                each = load->capacity / geometry.logseg_count;
                 if (each == 0 || geometry.logseg_size / each < FIT_ITEM_LEAST)
                         continue;
-                badness = fit_badness(load->capacity, each * geometry.logseg_count, geometry.logseg_count, usual);
+                try.items = each * geometry.logseg_count;
+                badness = fit_badness(load->capacity, try.items, geometry.logseg_count, usual);
                 if (badness >= best)
                         continue;
                 best = badness;

@@ -9,6 +9,7 @@ struct fit {
         uint64_t  log_bytes;
         uint32_t  logsegs;
         uint64_t  item_bytes; /* by objects: what each item takes of the log, its header included; else 0 */
+        uint64_t  items;      /* by objects: how many of these the log has room for */
         uint64_t  scale;      /* by bytes: items take so many times their bytes; 1 unless the log would be tiny */
         uint32_t *value_len;  /* of each object */
 };

@@ -12,7 +12,7 @@ struct options {
         const char *directory, *tsv, *only, *unit;
         double      percent; /* 0: the usual ones */
         unsigned    segments;
-        bool        quick, check, curve;
+        bool        quick, check, guard, curve;
 };
 
 static const double sizes_printed[] = {1, 10};
@@ -21,7 +21,7 @@ static const double sizes_plotted[] = {0.5, 2, 5, 20, 40}; /* beside those that 
 static void usage(void)
 {
         fprintf(stderr, "usage: hitratio [--traces DIRECTORY] [--only TRACE] [--unit objects|bytes] [--size PERCENT]\n"
-                        "                [--segments N] [--quick] [--curve] [--tsv FILE] | --check\n");
+                        "                [--segments N] [--quick] [--curve] [--tsv FILE] | --check | --guard\n");
         exit(2);
 }
 
@@ -32,6 +32,8 @@ static void options_read(struct options *options, int argc, char **argv)
                         options->quick = true;
                 else if (strcmp(argv[i], "--check") == 0)
                         options->check = true;
+                else if (strcmp(argv[i], "--guard") == 0)
+                        options->guard = true;
                 else if (strcmp(argv[i], "--curve") == 0)
                         options->curve = true;
                 else if (i + 1 == argc)
@@ -58,12 +60,17 @@ static void options_read(struct options *options, int argc, char **argv)
 static int checks(const struct options *options)
 {
         struct check_counts counts = {0};
-        struct trace       *trace = traces_load(0, options->directory, false);
 
-        check_published(trace, &counts);
-        check_guard(&counts);
-        if (trace != NULL)
-                trace_destroy(&trace);
+        if (options->check) {
+                struct trace *trace = traces_load(0, options->directory, false);
+
+                check_published(trace, &counts);
+                check_limit(&counts);
+                if (trace != NULL)
+                        trace_destroy(&trace);
+        }
+        if (options->guard)
+                check_guard(&counts);
         printf("%u passed, %u failed, %u skipped\n", counts.passed, counts.failed, counts.skipped);
         return counts.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -107,7 +114,7 @@ int main(int argc, char **argv)
 
         options_read(&options, argc, argv);
         log_setup();
-        if (options.check)
+        if (options.check || options.guard)
                 return checks(&options);
         report.segments = options.segments;
         if (options.tsv != NULL && (report.tsv = fopen(options.tsv, "w")) == NULL) {

@@ -3,9 +3,11 @@
 
 #include "l1/l1.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #ifndef MT_TEST_CLOCK
@@ -28,13 +30,52 @@ struct player {
 
 /* ------------------------------------------------------------------------------------------------------ the segment */
 
-static void player_attach(struct player *p, const char *directory)
+/* What is there while a replay runs, for whoever stops us in the middle of it. */
+static char        place[256];
+static const char *place_segment;
+
+static void place_remove(void)
+{
+        if (place_segment != NULL)
+                unlink(place_segment);
+        rmdir(place);
+        place_segment = NULL;
+}
+
+static void place_stopped(int number)
+{
+        place_remove();
+        _exit(128 + number);
+}
+
+static bool place_has_room(const char *in, uint64_t bytes)
+{
+        struct statvfs fs;
+
+        return statvfs(in, &fs) == 0 && fs.f_bavail * fs.f_frsize > bytes + bytes / 8;
+}
+
+/* In memory, where as much is to be had; else among the temporary files, which is slower and comes to the same. */
+static void place_make(uint64_t bytes)
+{
+        const char *in = place_has_room("/dev/shm", bytes) ? "/dev/shm" : g_get_tmp_dir();
+
+        if (!place_has_room(in, bytes))
+                g_error("neither /dev/shm nor %s has room for %lu bytes", in, (unsigned long)bytes);
+        snprintf(place, sizeof place, "%s/mtshim-hitratio.XXXXXX", in);
+        if (mkdtemp(place) == NULL)
+                g_error("cannot make %s", place);
+        signal(SIGINT, place_stopped);
+        signal(SIGTERM, place_stopped);
+}
+
+static void player_attach(struct player *p)
 {
         struct l1_config config = {
                 .name = "hitratio",
                 .size_bytes = p->fit->l1_size,
                 .max_item_bytes = p->fit->max_item_bytes,
-                .directory = directory,
+                .directory = place,
         };
         struct l1_server_id id = {.family = 1, .id = {42, 1, 0}, .address = "/run/hitratio.sock"};
         uint64_t            user[2];
@@ -42,7 +83,8 @@ static void player_attach(struct player *p, const char *directory)
         p->l1 = l1_attach(&config);
         p->server = p->l1 != NULL ? l1_server(p->l1, &id) : NULL;
         if (p->server == NULL)
-                g_error("no segment of %lu bytes in %s", (unsigned long)p->fit->l1_size, directory);
+                g_error("no segment of %lu bytes in %s", (unsigned long)p->fit->l1_size, place);
+        place_segment = l1_path(p->l1);
         p->incarnation = mt_load_relaxed(&p->server->incarnation);
         l1_user_digest(p->l1, NULL, 0, user);
         p->ns = l1_namespace(p->l1, p->server, 0, user);
@@ -57,10 +99,10 @@ static void player_detach(struct player *p)
 
         if (fault != NULL)
                 g_error("the segment is not sound: %s", fault);
-        l1_totals(p->l1, true, &totals);
-        p->replay.items = totals.items;
-        unlink(l1_path(p->l1));
-        l1_detach(p->l1);
+        l1_totals(p->l1, false, &totals);
+        if (totals.count[COUNTER_error_memory] != 0)
+                g_error("there was not enough memory in %s", place);
+        place_remove();
         l1_abandon(p->l1);
 }
 
@@ -130,18 +172,15 @@ static size_t player_longest(const struct fit *fit, uint32_t objects)
 
 struct replay replay_run(const struct load *load, const struct fit *fit)
 {
-        char          directory[] = "/dev/shm/mtshim-hitratio.XXXXXX";
         size_t        longest = player_longest(fit, load->trace->objects);
         struct player p = {.load = load, .fit = fit, .value = g_malloc0(longest), .copy = g_malloc0(longest)};
 
-        if (mkdtemp(directory) == NULL)
-                g_error("cannot make %s", directory);
-        player_attach(&p, directory);
+        place_make(fit->l1_size);
+        player_attach(&p);
         p.start_ns = clock_coarse_ns();
         for (uint32_t i = 0; i < load->trace->requests; i++)
                 player_request(&p, &load->trace->request[i]);
         player_detach(&p);
-        rmdir(directory);
         g_free(p.value);
         g_free(p.copy);
         return p.replay;

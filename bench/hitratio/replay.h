@@ -7,7 +7,6 @@
 struct replay {
         struct ratio ratio;
         uint64_t     refused; /* misses that were not filled */
-        uint64_t     items;   /* at the end */
 };
 
 /* Through a new segment in a directory of its own, which is gone afterwards. The clock of the process is moved along

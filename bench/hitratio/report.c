@@ -3,7 +3,10 @@
 
 #include "replay.h"
 
-#define POLICIES 7u
+#define POLICIES       7u
+#define TARGET_PERCENT 10.0
+#define TARGET_MEAN    -0.75
+#define TARGET_WORST   -2.0
 
 static const struct policy_ops *const policies[POLICIES] = {
         &policy_fifo, &policy_lru, &policy_clock, &policy_sieve, &policy_s3fifo, &policy_wtinylfu, &policy_belady,
@@ -105,7 +108,8 @@ static void row_print(const struct row *row)
         printf("  L1_SIZE %lu, log %lu in %u", (unsigned long)row->fit.l1_size, (unsigned long)row->fit.log_bytes,
                row->fit.logsegs);
         if (!row->bytes)
-                printf(", item %lu", (unsigned long)row->fit.item_bytes);
+                printf(", room for %lu of %lu items of %lu", (unsigned long)row->fit.items,
+                       (unsigned long)row->capacity, (unsigned long)row->fit.item_bytes);
         if (row->fit.scale > 1)
                 printf(", sizes x%lu", (unsigned long)row->fit.scale);
         if (row->refused > 0)
@@ -126,7 +130,12 @@ void report_row(struct report *report, const struct trace *trace, bool bytes, do
 {
         uint64_t    all = bytes ? trace->bytes : trace->objects;
         struct load load = {trace, bytes, MAX((uint64_t)((double)all * percent / 100), 1)};
-        struct row  row = {.trace = trace, .trace_name = trace->name, .bytes = bytes, .percent = percent, .whole = -1};
+        struct row  row = {.trace = trace,
+                           .trace_name = trace->name,
+                           .bytes = bytes,
+                           .percent = percent,
+                           .capacity = load.capacity,
+                           .whole = -1};
         guint       rows = report->rows->len;
 
         for (unsigned i = 0; i < POLICIES; i++)
@@ -171,4 +180,8 @@ void report_summary(const struct report *report, double percent)
                "%s)\n",
                percent, n, sum / n, sum_s3fifo / n, worst, g_array_index(report->rows, struct row, at).trace_name,
                g_array_index(report->rows, struct row, at).bytes ? "bytes" : "objects");
+        if (percent >= TARGET_PERCENT && percent <= TARGET_PERCENT)
+                printf("Target at %g%%: mean %+.2f or better: %s; none below %+.2f: %s\n", percent, TARGET_MEAN,
+                       sum / n >= TARGET_MEAN ? "met" : "MISSED", TARGET_WORST,
+                       worst >= TARGET_WORST ? "met" : "MISSED");
 }
