@@ -9,8 +9,9 @@
 #define FIT_LEAST      (4 * MIB)
 #define FIT_MOST       (24 * MIB) /* by objects, where the value size is ours to choose */
 #define FIT_ITEM_LEAST 128u       /* smaller items than the index is made for would be lost to it */
-#define FIT_EXACT      200u       /* 1/200 of the capacity more or less is no reason to prefer one size */
-#define FIT_LOG_LEAST  (3 * MIB)  /* by bytes: smaller logs are scaled up to it */
+#define FIT_TIMES      8u
+#define FIT_EXACT      200u      /* 1/200 of the capacity more or less is no reason to prefer one size */
+#define FIT_LOG_LEAST  (3 * MIB) /* by bytes: smaller logs are scaled up to it */
 
 static void fit_geometry(struct fit *fit, uint64_t size, uint64_t max_item, struct segment_geometry *geometry)
 {
@@ -67,7 +68,8 @@ static uint64_t fit_badness(uint64_t capacity, uint64_t items, uint32_t logsegs,
         return (capacity - items) * FIT_EXACT / capacity * 100000 + fit_distance(logsegs, usual);
 }
 
-static void fit_objects(const struct load *load, struct fit *fit)
+/* The best of all sizes, made for items of so many times what one of them would take; false: none will do. */
+static bool fit_objects_of(const struct load *load, uint64_t times, struct fit *fit)
 {
         uint64_t best = UINT64_MAX;
         uint32_t usual = fit_usual_logsegs();
@@ -77,7 +79,7 @@ static void fit_objects(const struct load *load, struct fit *fit)
                 struct fit              try = {.scale = 1};
                 uint64_t                each, badness; /* each: items of one log segment */
 
-                fit_geometry(&try, size, size / load->capacity, &geometry);
+                fit_geometry(&try, size, times * size / load->capacity, &geometry);
                 each = load->capacity / geometry.logseg_count;
                 if (each == 0 || geometry.logseg_size / each < FIT_ITEM_LEAST)
                         continue;
@@ -89,9 +91,19 @@ static void fit_objects(const struct load *load, struct fit *fit)
                 try.item_bytes = geometry.logseg_size / each & ~(uint64_t)(ITEM_ALIGN - 1);
                 *fit = try;
         }
-        if (best == UINT64_MAX)
-                g_error("no size for %lu objects", (unsigned long)load->capacity);
-        fit->max_item_bytes = MAX(fit->max_item_bytes, fit->item_bytes);
+        return best != UINT64_MAX;
+}
+
+/* A cache of few items needs few log segments: it gets them by asking for larger items than it will be given. */
+static void fit_objects(const struct load *load, struct fit *fit)
+{
+        for (uint64_t times = 1; times <= FIT_TIMES; times *= 2) {
+                if (!fit_objects_of(load, times, fit))
+                        continue;
+                fit->max_item_bytes = MAX(fit->max_item_bytes, fit->item_bytes);
+                return;
+        }
+        g_error("no size for %lu objects", (unsigned long)load->capacity);
 }
 
 /* --------------------------------------------------------------------------------------------------------- by bytes */
@@ -114,14 +126,16 @@ static void fit_bytes(const struct load *load, struct fit *fit)
                 fit->scale *= 2;
         wanted = load->capacity * fit->scale;
         max_item = fit_largest(load, fit->scale);
-        for (uint64_t size = wanted + wanted / 4 + 2 * MIB; size >= GEOMETRY_L1_MIN; size -= SEGMENT_PAGE) {
+        for (uint64_t size = wanted; size <= wanted + wanted / 4 + 2 * MIB; size += SEGMENT_PAGE) {
                 struct segment_geometry geometry;
+                struct fit              try = {.scale = fit->scale};
 
-                fit_geometry(fit, size, max_item, &geometry);
-                if (geometry.log_bytes <= wanted)
-                        return;
+                fit_geometry(&try, size, max_item, &geometry);
+                if (try.log_bytes <= wanted && try.log_bytes > fit->log_bytes)
+                        *fit = try;
         }
-        g_error("no size for %lu bytes", (unsigned long)wanted);
+        if (fit->log_bytes == 0)
+                g_error("no size for %lu bytes", (unsigned long)wanted);
 }
 
 void fit_log(const struct load *load, struct fit *fit)

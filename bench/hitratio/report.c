@@ -140,7 +140,7 @@ void report_row(struct report *report, const struct trace *trace, bool bytes, do
 
         for (unsigned i = 0; i < POLICIES; i++)
                 row.policy[i] = simulate(policies[i], &load);
-        row_real(&row, &load, report->segments);
+        row_real(&row, &load, print ? report->segments : 1);
         if (report->whole && bytes && print)
                 row_whole(&row, &load);
         row_compare(&row);

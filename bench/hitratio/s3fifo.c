@@ -8,7 +8,8 @@
  *               -> gone                else
  *
  * The shares (small 10%, ghost 90% as much as the cache holds) and the two readings are those of the published numbers.
- * An object that is as large as the small queue is not kept. */
+ * An object that is as large as the small queue is not kept; so that a tiny cache keeps any at all, that queue has room
+ * for two of the largest. */
 #include "queue.h"
 
 #define S3FIFO_READS_MAX     3
@@ -23,6 +24,15 @@ struct s3fifo {
         uint64_t           small_max, main_max, ghost_max;
 };
 
+static uint64_t s3fifo_largest(const struct load *load)
+{
+        uint64_t largest = 0;
+
+        for (uint32_t i = 0; i < load->trace->objects; i++)
+                largest = MAX(largest, load_cost(load, i));
+        return largest;
+}
+
 static void *s3fifo_create(const struct load *load)
 {
         struct s3fifo *cache = g_new0(struct s3fifo, 1);
@@ -32,8 +42,8 @@ static void *s3fifo_create(const struct load *load)
         cache->small = queue_empty(S3FIFO_SMALL);
         cache->main = queue_empty(S3FIFO_MAIN);
         cache->ghost = queue_empty(S3FIFO_GHOST);
-        cache->small_max = MAX(load->capacity / 10, load->bytes ? 1u : 2u);
-        cache->main_max = load->capacity - load->capacity / 10;
+        cache->small_max = MAX(load->capacity / 10, 2 * s3fifo_largest(load));
+        cache->main_max = load->capacity - MIN(cache->small_max, load->capacity);
         cache->ghost_max = load->capacity / 10 * 9;
         return cache;
 }
