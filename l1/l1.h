@@ -107,7 +107,8 @@ struct l1_hit {
         uint32_t                len;
         bool                    nil; /* the answer is "no such key"; len is 0 */
         const _Atomic uint64_t *slot;
-        uint64_t                word; /* what the slot held */
+        uint64_t                word;   /* what the slot held */
+        const struct l1        *pieces; /* not NULL: the value is in pieces, and value the list of them */
 };
 
 /* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of
@@ -126,6 +127,7 @@ struct l1_lease {
         _Atomic uint64_t *slot;    /* NULL: none held */
         uint64_t          pending; /* the word that must still be there */
         uint32_t          namespace_id;
+        bool              returned; /* the key had left unread, and is back soon */
 };
 
 /* Put PENDING in before GET is sent. namespace_id was loaded before the call. False: somebody else is filling this key,

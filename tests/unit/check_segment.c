@@ -576,11 +576,11 @@ START_TEST(geometry)
 
         for (int i = 0; i < 100000; i++) {
                 seed = seed * UINT64_C(6364136223846793005) + 1;
-                geometry_choose(seed >> (20 + i % 40), seed >> (30 + i % 30), &size, &logseg);
+                geometry_choose(seed >> (20 + i % 40), &size, &logseg);
                 ck_assert(geometry_compute(size, logseg, &g));
                 ck_assert_uint_eq(g.l1_size, size);
                 ck_assert_uint_le(g.log_at + g.log_bytes, size);
-                ck_assert_uint_ge(g.logseg_count, 4);
+                ck_assert_uint_ge(g.logseg_count, 16);
                 ck_assert_uint_le(g.logsegs_at + g.logseg_count * sizeof(struct logseg_shm), g.index_at);
                 ck_assert_uint_le(g.index_at + g.bucket_count * sizeof(struct bucket_shm), g.log_at);
                 ck_assert_uint_eq((g.servers_at | g.counters_at | g.logsegs_at | g.index_at | g.log_at) % SEGMENT_PAGE,
@@ -590,10 +590,12 @@ START_TEST(geometry)
                 if (geometry_compute(seed, seed << (i % 64), &g))
                         ck_assert_uint_le(g.log_at + g.log_bytes, seed);
         }
-        geometry_choose(64 * MIB, MIB, &size, &logseg);
-        ck_assert_uint_eq(logseg, 2 * MIB);
-        geometry_choose(64 * MIB, 8 * MIB - 65536, &size, &logseg);
-        ck_assert_uint_eq(logseg, 8 * MIB);
+        geometry_choose(64 * MIB, &size, &logseg);
+        ck_assert_uint_eq(logseg, 256 << 10);
+        geometry_choose(1, &size, &logseg);
+        ck_assert_uint_eq(logseg, GEOMETRY_LOGSEG_MIN);
+        geometry_choose(UINT64_MAX, &size, &logseg);
+        ck_assert_uint_eq(logseg, GEOMETRY_LOGSEG_MAX);
 }
 END_TEST
 
