@@ -5,23 +5,21 @@
 #include "l1/segment/geometry.h"
 
 #define MIB            (UINT64_C(1) << 20)
-#define FIT_STEP       (UINT64_C(64) << 10)
-#define FIT_LEAST      (4 * MIB)
-#define FIT_MOST       (24 * MIB) /* by objects, where the value size is ours to choose */
-#define FIT_ITEM_LEAST 128u       /* smaller items than the index is made for would be lost to it */
-#define FIT_TIMES      8u
-#define FIT_EXACT      200u      /* 1/200 of the capacity more or less is no reason to prefer one size */
-#define FIT_LOG_LEAST  (3 * MIB) /* by bytes: smaller logs are scaled up to it */
+#define FIT_STEP       (UINT64_C(16) << 10)
+#define FIT_MOST       (24 * MIB)    /* by objects, where the value size is ours to choose */
+#define FIT_ITEM_LEAST 128u          /* smaller items than the index is made for would be lost to it */
+#define FIT_EXACT      200u          /* 1/200 of the capacity more or less is no reason to prefer one size */
+#define FIT_LOG_LEAST  (3 * MIB / 2) /* by bytes: a smaller log has too few log segments, and is scaled up */
+#define FIT_WHOLE      (4 * MIB)     /* and less than this is no MTSHIM_L1_SIZE to speak of */
 
-static void fit_geometry(struct fit *fit, uint64_t size, uint64_t max_item, struct segment_geometry *geometry)
+static void fit_geometry(struct fit *fit, uint64_t size, struct segment_geometry *geometry)
 {
         uint64_t l1_size, logseg_size;
 
-        geometry_choose(size, max_item, &l1_size, &logseg_size);
+        geometry_choose(size, &l1_size, &logseg_size);
         if (!geometry_compute(l1_size, logseg_size, geometry))
                 g_error("no geometry for %lu bytes", (unsigned long)size);
         fit->l1_size = l1_size;
-        fit->max_item_bytes = max_item;
         fit->log_bytes = geometry->log_bytes;
         fit->logsegs = geometry->logseg_count;
 }
@@ -37,6 +35,7 @@ static void fit_values(const struct load *load, struct fit *fit)
                 if (bytes == 0)
                         bytes = fit->scale * item_size(object->klen, object->size_bytes - object->klen, false);
                 fit->value_len[i] = (uint32_t)(bytes > head ? bytes - head : 0);
+                fit->max_item_bytes = MAX(fit->max_item_bytes, fit->value_len[i]);
         }
 }
 
@@ -53,7 +52,7 @@ static uint32_t fit_usual_logsegs(void)
         struct segment_geometry geometry;
         struct fit              usual;
 
-        fit_geometry(&usual, 64 * MIB, MIB, &geometry);
+        fit_geometry(&usual, 64 * MIB, &geometry);
         return geometry.logseg_count;
 }
 
@@ -68,20 +67,21 @@ static uint64_t fit_badness(uint64_t capacity, uint64_t items, uint32_t logsegs,
         return (capacity - items) * FIT_EXACT / capacity * 100000 + fit_distance(logsegs, usual);
 }
 
-/* The best of all sizes, made for items of so many times what one of them would take; false: none will do. */
-static bool fit_objects_of(const struct load *load, uint64_t times, struct fit *fit)
+/* Items so large that a whole number of them fills a log segment, and none is cut into pieces. False: the cache has too
+ * few items for that. */
+static bool fit_whole_items(const struct load *load, struct fit *fit)
 {
         uint64_t best = UINT64_MAX;
         uint32_t usual = fit_usual_logsegs();
 
-        for (uint64_t size = FIT_LEAST; size <= FIT_MOST; size += FIT_STEP) {
+        for (uint64_t size = GEOMETRY_L1_MIN; size <= FIT_MOST; size += FIT_STEP) {
                 struct segment_geometry geometry;
                 struct fit              try = {.scale = 1};
                 uint64_t                each, badness; /* each: items of one log segment */
 
-                fit_geometry(&try, size, times * size / load->capacity, &geometry);
+                fit_geometry(&try, size, &geometry);
                 each = load->capacity / geometry.logseg_count;
-                if (each == 0 || geometry.logseg_size / each < FIT_ITEM_LEAST)
+                if (each < ITEM_WHOLE_SHARE || geometry.logseg_size / each < FIT_ITEM_LEAST)
                         continue;
                 try.items = each * geometry.logseg_count;
                 badness = fit_badness(load->capacity, try.items, geometry.logseg_count, usual);
@@ -94,43 +94,35 @@ static bool fit_objects_of(const struct load *load, uint64_t times, struct fit *
         return best != UINT64_MAX;
 }
 
-/* A cache of few items needs few log segments: it gets them by asking for larger items than it will be given. */
-static void fit_objects(const struct load *load, struct fit *fit)
+/* A cache of very few items has values that are cut into pieces: what the log has, divided by their number. */
+static void fit_pieces(const struct load *load, struct fit *fit)
 {
-        for (uint64_t times = 1; times <= FIT_TIMES; times *= 2) {
-                if (!fit_objects_of(load, times, fit))
-                        continue;
-                fit->max_item_bytes = MAX(fit->max_item_bytes, fit->item_bytes);
-                return;
-        }
-        g_error("no size for %lu objects", (unsigned long)load->capacity);
+        struct segment_geometry geometry;
+        uint64_t                pieces;
+
+        fit_geometry(fit, FIT_WHOLE, &geometry);
+        fit->items = load->capacity;
+        fit->item_bytes = fit->log_bytes / load->capacity;
+        pieces = fit->item_bytes / (geometry.logseg_size / ITEM_PIECES) + 1;
+        fit->item_bytes -= MIN(pieces * (ITEM_PIECE_EXTRA + sizeof(uint32_t)) + ITEM_LONG_EXTRA, fit->item_bytes / 2);
 }
 
 /* --------------------------------------------------------------------------------------------------------- by bytes */
 
-/* MTSHIM_L1_MAX_ITEM: the largest object, scaled as its item is. */
-static uint64_t fit_largest(const struct load *load, uint64_t scale)
-{
-        uint64_t largest = 0;
-
-        for (uint32_t i = 0; i < load->trace->objects; i++)
-                largest = MAX(largest, item_size(0, load->trace->object[i].size_bytes, false));
-        return largest * scale;
-}
-
 static void fit_bytes(const struct load *load, struct fit *fit)
 {
-        uint64_t max_item, wanted;
+        uint64_t wanted;
 
         while (load->capacity * fit->scale < FIT_LOG_LEAST)
                 fit->scale *= 2;
         wanted = load->capacity * fit->scale;
-        max_item = fit_largest(load, fit->scale);
         for (uint64_t size = wanted; size <= wanted + wanted / 4 + 2 * MIB; size += SEGMENT_PAGE) {
                 struct segment_geometry geometry;
                 struct fit              try = {.scale = fit->scale};
 
-                fit_geometry(&try, size, max_item, &geometry);
+                if (size < GEOMETRY_L1_MIN)
+                        continue;
+                fit_geometry(&try, size, &geometry);
                 if (try.log_bytes <= wanted && try.log_bytes > fit->log_bytes)
                         *fit = try;
         }
@@ -143,8 +135,8 @@ void fit_log(const struct load *load, struct fit *fit)
         *fit = (struct fit){.scale = 1};
         if (load->bytes)
                 fit_bytes(load, fit);
-        else
-                fit_objects(load, fit);
+        else if (!fit_whole_items(load, fit))
+                fit_pieces(load, fit);
         fit_values(load, fit);
 }
 
@@ -153,9 +145,9 @@ bool fit_whole(const struct load *load, struct fit *fit)
         struct segment_geometry geometry;
 
         *fit = (struct fit){.scale = 1};
-        if (load->capacity < FIT_LEAST)
+        if (load->capacity < FIT_WHOLE)
                 return false;
-        fit_geometry(fit, load->capacity, fit_largest(load, 1), &geometry);
+        fit_geometry(fit, load->capacity, &geometry);
         fit_values(load, fit);
         return true;
 }
