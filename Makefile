@@ -13,6 +13,7 @@
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
 #   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
 #   make bench         the figures of README          make format       clang-format over the tree
+#   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
@@ -50,7 +51,8 @@ PROGS_C := $(sort $(wildcard tests/progs/*.c))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C)
+RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(RATIO_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -165,6 +167,14 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lhiredis -lbsd
 
+# The real L1 beside simulated caches. GLib's headers are the system's: our warnings are not for them.
+GLIB = $(shell pkg-config --cflags glib-2.0 | sed 's/-I/-isystem /g')
+$(BUILD)/obj/bench/hitratio/%.o syntax-gcc/bench/hitratio/% syntax-clang/bench/hitratio/%: CPPFLAGS += $(GLIB)
+$(BUILD)/bench/hitratio: $(foreach f,$(RATIO_C),$(call OBJ,$f)) $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $$(pkg-config --libs glib-2.0) -lz -lbsd -lm
+
 # Plain hiredis programs; a comment "// build: -shared -ldl" at the top of one adds to its command line.
 PROG_CC = $(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) $(WERROR) -MMD -MP -MF $@.d
 PROG_LD = -Wl,--as-needed $$(sed -n 's,^// build:,,p' $<) -lhiredis
@@ -258,6 +268,17 @@ torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
 bench: all bench-programs
 	$(Q)bench/run $(BUILD)
+
+# With the clock that tests can move: times to live pass without waiting.
+.PHONY: hitratio-program bench-hitratio
+hitratio-program:
+	+$(Q)$(call flavour,testclock,$(BUILD)/testclock/bench/hitratio)
+bench-hitratio:
+	+$(Q)$(MAKE) deps
+	+$(Q)$(MAKE) hitratio-program
+	$(Q)mkdir -p $(BUILD)/bench
+	$(Q)$(BUILD)/testclock/bench/hitratio --check
+	$(Q)$(BUILD)/testclock/bench/hitratio $(if $(QUICK),--quick) --curve --tsv $(BUILD)/bench/hitratio.tsv
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
