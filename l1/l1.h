@@ -34,6 +34,8 @@ struct l1_config {
         uint64_t    max_item_bytes; /* MTSHIM_L1_MAX_ITEM */
         const char *directory;      /* NULL: /dev/shm */
         bool        again;          /* an earlier attempt has said what is wrong: not a second line for it */
+        bool       *later;          /* not NULL: set, and no handle given out, rather than take the index of a new
+                                     * segment at once; the next attempt goes on. NULL: as long as it takes */
 };
 
 /* Map the segment of the effective uid, or create it. NULL: one line has said why (unless again), the caller goes on
