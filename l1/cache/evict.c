@@ -175,6 +175,7 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
         mt_copy_to_shared(at, run->l1->log + e->offset, e->item.size);
         mt_copy_to_shared(at + e->item.size, run->l1->log + list_offset, list->size);
         mt_copy_to_shared(at + e->item.size + place_in_list, &moved, sizeof moved);
+        logseg_note_list(keep);
         logseg_commit(keep, size, 1, list->deadline); /* lists that were moved count for nothing: they are small */
         /* [B] release: as in l1_fill(). */
         if (!mt_cas_acq_rel(index_slot(&e->place, i), &word, turned)) {

@@ -22,8 +22,7 @@
 #define LEASE_BLOCK_LAST  (SLOT_TOKEN_MAX / LEASE_TOKEN_BLOCK)
 #define LEASE_TRIES       4 /* somebody else changed the slot that was chosen */
 #define LEASE_TEND_NS     NS_PER_S
-#define LEASE_LARGE_SHARE 32u  /* of the log: larger values would turn the small log over by themselves */
-#define LEASE_PIECES_MAX  1024 /* values of more pieces are not kept: 32 MiB where a log segment has 256 KiB */
+#define LEASE_LARGE_SHARE 32u /* of the log: larger values would turn the small log over by themselves */
 
 /* ----------------------------------------------------------------------------------------------------- tokens */
 
@@ -247,11 +246,11 @@ static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *k
 {
         uint64_t          pieces = item_pieces(l1, value.len), size = item_list_size(l1, key->key.len, value.len);
         struct item_owner owner = {key->hash, lease->pending};
-        uint32_t          offset[LEASE_PIECES_MAX];
+        uint32_t          offset[ITEM_PIECES_MAX];
         struct logseg     seg;
         bool              published;
 
-        if (pieces > LEASE_PIECES_MAX || value.len > l1->log_bytes / 4)
+        if (pieces > ITEM_PIECES_MAX || value.len > l1->log_bytes / 4)
                 return COUNTER_fills_skipped;
         for (uint64_t i = 0; i < pieces; i++) {
                 struct mt_bytes piece =
@@ -266,6 +265,7 @@ static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *k
         }
         if (!logseg_begin(l1, kind, size, &seg))
                 return COUNTER_fills_skipped;
+        logseg_note_list(&seg);
         item_write_list(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, (uint32_t)value.len, offset,
                         pieces);
         published = lease_publish(lease, &seg, size, deadline);

@@ -10,6 +10,7 @@
 
 #include "../segment/process.h"
 #include "evict.h"
+#include "item.h"
 #include "slot.h"
 
 #define LOGSEG_LOOKS 4 /* owners looked up in /proc during one search */
@@ -95,13 +96,44 @@ void logseg_retract(struct logseg *seg, uint64_t size, uint32_t items, uint32_t 
         logseg_count_items(seg, -items, deadline);
 }
 
+void logseg_note_list(struct logseg *seg)
+{
+        mt_store_relaxed(&seg->shm->lists, mt_load_relaxed(&seg->shm->lists) + 1);
+}
+
+static void logseg_add_dead(struct l1 *l1, uint64_t offset)
+{
+        uint64_t number = offset / (l1->logseg_mask + 1);
+
+        if (number < l1->geometry.logseg_count)
+                mt_fetch_add_relaxed(&l1->logsegs[number].dead, 1);
+}
+
+/* The item is dead already, and its place may be another's by now: what is read here is believed only so far that it
+ * may cost a reclaim too early. */
+static MT_COLD void logseg_note_dead_pieces(struct l1 *l1, uint64_t offset)
+{
+        struct item item;
+
+        if (!item_read(l1, offset, &item) || item.form != ITEM_FORM_LIST)
+                return;
+        for (uint64_t i = 0; i < item_pieces(l1, item.vlen) && i < ITEM_PIECES_MAX; i++)
+                logseg_add_dead(l1, item_piece_offset(item.value, i));
+}
+
 void logseg_note_dead(struct l1 *l1, uint64_t word)
 {
-        uint64_t number = slot_offset(word) / (l1->logseg_mask + 1);
+        uint64_t           number = slot_offset(word) / (l1->logseg_mask + 1);
+        struct logseg_shm *shm;
 
-        if (number < l1->geometry.logseg_count &&
-            (mt_load_relaxed(&l1->logsegs[number].generation) & 0xffff) == slot_generation(word))
-                mt_fetch_add_relaxed(&l1->logsegs[number].dead, 1);
+        if (number >= l1->geometry.logseg_count)
+                return;
+        shm = logseg_shm_at(l1, (uint32_t)number);
+        if ((mt_load_relaxed(&shm->generation) & 0xffff) != slot_generation(word))
+                return;
+        mt_fetch_add_relaxed(&shm->dead, 1);
+        if (MT_UNLIKELY(mt_load_relaxed(&shm->lists) != 0))
+                logseg_note_dead_pieces(l1, slot_offset(word));
 }
 
 uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now)
@@ -220,6 +252,7 @@ static bool logseg_open(struct l1 *l1, enum logseg_kind kind, uint64_t need, uin
         mt_store_relaxed(&shm->kind, kind);
         mt_store_relaxed(&shm->items, 0);
         mt_store_relaxed(&shm->dead, 0);
+        mt_store_relaxed(&shm->lists, 0);
         mt_store_relaxed(&shm->opened, (uint32_t)segment_deadline_now(l1, clock_coarse_ns()));
         for (uint32_t i = 0; i < LOGSEG_LIVES; i++)
                 mt_store_relaxed(&shm->lives[i], 0);

@@ -48,7 +48,10 @@ void logseg_clear(struct logseg *seg);
  * in. */
 int logseg_spare(const struct l1 *l1, uint64_t need);
 
-/* The LIVE word was taken out of its slot, or replaced: its item is dead. A hint by which reclaim chooses. */
+/* What is written at the head is a list of pieces: say so before it is committed. */
+void logseg_note_list(struct logseg *seg);
+/* The LIVE word was taken out of its slot, or replaced: its item is dead, with the pieces that it may have. A hint by
+ * which reclaim chooses. */
 void logseg_note_dead(struct l1 *l1, uint64_t word);
 /* An estimate of how many items of a sealed one are dead or past their deadline; never more than `items`. */
 uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now);

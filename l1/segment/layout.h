@@ -198,7 +198,9 @@ struct logseg_shm {
         _Atomic uint32_t items;      /* appended since it was opened */
         _Atomic uint32_t dead;       /* of these, removed or replaced since: a hint, added to by anybody */
         _Atomic uint32_t opened;     /* when, in the units of item deadlines */
-        uint64_t         spare[2];
+        _Atomic uint32_t lists;      /* of the items, how many are lists of pieces */
+        uint32_t         pad;
+        uint64_t         spare[1];
         _Atomic uint16_t lives[LOGSEG_LIVES]; /* of the items, how many live how long from `opened` on: logseg_life() */
 };
 _Static_assert(sizeof(struct logseg_shm) == 128, "a log segment's descriptor is two cache lines");
@@ -231,6 +233,7 @@ _Static_assert(sizeof(struct item_shm) == 12, "12 bytes an item");
 #define ITEM_KEY_MAX        16384u /* longer keys are never kept */
 #define ITEM_WHOLE_SHARE    4u     /* an item in one piece takes a quarter of a log segment: sealing wastes little */
 #define ITEM_PIECES         8u     /* so many pieces of a longer value fill a log segment */
+#define ITEM_PIECES_MAX     1024u  /* longer values are not kept: 32 MiB where a log segment has 256 KiB */
 #define ITEM_PIECE_EXTRA    40u    /* what a piece takes beyond its bytes, at most */
 
 #endif
