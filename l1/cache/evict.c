@@ -201,11 +201,15 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
                 return true;
         if (slot_state(word) == SLOT_PENDING)
                 return word != e->owner.pending || mt_cas_acq_rel(index_slot(&e->place, i), &word, 0);
-        if (!item_read(l1, slot_offset(word), &list) || list.form != ITEM_FORM_LIST)
-                return true;
-        nth = item_list_find(l1, &list, e->offset);
-        if (nth < 0)
-                return mt_load_acquire(index_slot(&e->place, i)) == word;
+        nth = item_read(l1, slot_offset(word), &list) && list.form == ITEM_FORM_LIST
+                      ? item_list_find(l1, &list, e->offset)
+                      : -1;
+        if (nth < 0) {
+                /* Not its owner, unless the list was moved and its old place written over while we read it. [R1]
+                 * acquire: pairs with [R2]; then the slot is seen changed. */
+                mt_fence_acquire();
+                return mt_load_relaxed(index_slot(&e->place, i)) == word;
+        }
         if (evict_lives(run, &list) && evict_keeps(run, e->item.size, mark) &&
             evict_move_piece(run, e, (uint64_t)nth, &list, slot_offset(word), i, word, mark))
                 return true;

@@ -129,7 +129,7 @@ static void recover_beside_stopped(struct torture *t)
 
         if (pid == 0)
                 return;
-        recover(t, in_append ? 1 : 2); /* who reclaims also owns where it keeps */
+        recover(t, in_append ? 1 : 1 + LOGSEG_KINDS); /* who reclaims also owns where it keeps, in each log */
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         t->hurts.kills++;
