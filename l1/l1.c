@@ -1,9 +1,9 @@
 /* l1.c - the hit, from top to bottom.
  *
- *   hash the key                 index_hash()         4 ns    keyed, 64 bits: two buckets and a tag of 14 bits
- *   compare 7 tags, or 14        l1_find()            4 ns    a cache line or two; a wrong match is one in a thousand
- *   compare item                                      5 ns    namespace, deadline, key: one cache line or two
- *   copy, look at the slot again l1_copy()            4 ns    the value's lines
+ *   hash the key                 index_hash()         keyed, 64 bits: two buckets and a tag of 14 bits
+ *   compare 14 tags              l1_find()            two cache lines; a wrong match is one in a thousand
+ *   compare item                 l1_find_at()         namespace, deadline, key: one cache line or two
+ *   copy, look at the slot again l1_copy()            the value's lines
  * No lock, no system call, and no shared write but the visited mark, once per item. */
 #include "l1.h"
 
@@ -23,30 +23,6 @@ uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key
         return index_hash(l1, server_index, key);
 }
 
-/* Which slots of a bucket hold a LIVE word with this tag: one bit each. Without a branch, since any may; between the
- * two buckets there is one, which costs less than looking at fourteen always. */
-static inline uint32_t l1_match(const struct bucket_shm *bucket, uint64_t tag)
-{
-        uint64_t head = slot_live_head(tag);
-        uint32_t match = 0;
-
-        for (unsigned i = 0; i < BUCKET_SLOTS; i++)
-                match |= (uint32_t)(mt_load_relaxed(&bucket->slot[i]) >> 48 == head) << i;
-        return match;
-}
-
-/* The item belongs to this key and namespace, and its time is not over. */
-static inline bool l1_fits(struct l1 *l1, const struct item *item, const struct l1_key *key, uint32_t namespace_id,
-                           uint64_t now_ns)
-{
-        if (item->namespace_id != namespace_id || !item_has_key(item, key->key))
-                return false;
-        if (MT_LIKELY(segment_deadline_now(l1, now_ns) < item->deadline))
-                return true;
-        counters_add(l1, COUNTER_expired, 1);
-        return false;
-}
-
 /* Lengths that make no sense: those of another item, if its place was reclaimed meanwhile; else somebody else's
  * doing. */
 static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t word)
@@ -56,44 +32,78 @@ static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot,
                 counters_add(l1, COUNTER_error_corrupt, 1);
 }
 
-static inline bool l1_find_in(struct l1 *l1, struct bucket_shm *bucket, uint64_t tag, const struct l1_key *key,
+static MT_COLD bool l1_note_expired(struct l1 *l1)
+{
+        counters_add(l1, COUNTER_expired, 1);
+        return false;
+}
+
+/* The visited mark: set if unset, and by nobody who may not write. */
+static inline void l1_visit(const struct l1 *l1, _Atomic uint8_t *mark)
+{
+        if (MT_UNLIKELY(mt_load_relaxed(mark) == 0) && l1->writable)
+                mt_store_relaxed(mark, 1);
+}
+
+/* Is there an item of this key and namespace behind the slot, and its time not over? */
+static inline bool l1_find_at(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t tag, const struct l1_key *key,
                               uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
 {
-        struct item item;
+        /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
+        uint64_t     word = mt_load_acquire(slot), offset = slot_offset(word);
+        struct item  item;
+        enum item_is is;
 
-        for (uint32_t match = l1_match(bucket, tag); match != 0; match &= match - 1) {
-                unsigned i = (unsigned)__builtin_ctz(match);
-                /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
-                uint64_t word = mt_load_acquire(&bucket->slot[i]);
-
-                if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
-                        continue;
-                if (MT_UNLIKELY(!item_read(l1, slot_offset(word), &item))) {
-                        l1_note_corrupt(l1, &bucket->slot[i], word);
-                        continue;
-                }
-                if (!l1_fits(l1, &item, key, namespace_id, now_ns))
-                        continue;
-                if (mt_load_relaxed(&bucket->mark[i]) == 0 && l1->writable)
-                        mt_store_relaxed(&bucket->mark[i], 1);
-                *hit = (struct l1_hit){item.value, item.vlen, item.nil, &bucket->slot[i], word};
-                return true;
+        if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
+                return false;
+        /* An item of usual size is on two or three lines: all are asked for before the first is looked at. An address
+         * that is none does no harm. */
+        __builtin_prefetch(l1->log + offset + 64);
+        __builtin_prefetch(l1->log + offset + 128);
+        is = item_look(l1, offset, namespace_id, key->key, &item);
+        if (MT_UNLIKELY(is != ITEM_THIS)) {
+                if (is == ITEM_CORRUPT)
+                        l1_note_corrupt(l1, slot, word);
+                return false;
         }
-        return false;
+        if (MT_UNLIKELY(segment_deadline_now(l1, now_ns) >= item.deadline))
+                return l1_note_expired(l1);
+        *hit = (struct l1_hit){item.value, item.vlen, item.nil, slot, word};
+        return true;
 }
 
 /* Rule (c): the caller has loaded server->fresh_at_ns (acquire), then namespace->id (acquire), and now come the slots.
  * A listener changes ids first and renews fresh_at_ns after (release): who believes the new time cannot use an old id.
- * And a slot that was cleared before that time was stored is seen cleared here. */
+ * And a slot that was cleared before that time was stored is seen cleared here.
+ *
+ * Both buckets are looked at in one go: in which of the two an item stands is a toss-up, and a branch on it is wrong
+ * half the time wherever keys do not repeat. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
 {
         struct index_place place = index_place(l1, key->hash);
+        uint64_t           match;
 
         if (MT_UNLIKELY(namespace_id == 0))
                 return false;
+        match = index_match(place.bucket[0], place.tag) | (uint64_t)index_match(place.bucket[1], place.tag) << 32;
+        for (; MT_LIKELY(match != 0); match &= match - 1) {
+                unsigned           n = (unsigned)__builtin_ctzll(match) / 4;
+                struct bucket_shm *bucket = place.bucket[n / 8];
+
+                if (MT_LIKELY(l1_find_at(l1, &bucket->slot[n % 8], place.tag, key, namespace_id, now_ns, hit))) {
+                        l1_visit(l1, &bucket->mark[n % 8]);
+                        return true;
+                }
+        }
+        return false;
+}
+
+void l1_prefetch(const struct l1 *l1, uint64_t hash)
+{
+        struct index_place place = index_place(l1, hash);
+
+        __builtin_prefetch(place.bucket[0]);
         __builtin_prefetch(place.bucket[1]);
-        return l1_find_in(l1, place.bucket[0], place.tag, key, namespace_id, now_ns, hit) ||
-               l1_find_in(l1, place.bucket[1], place.tag, key, namespace_id, now_ns, hit);
 }
 
 bool l1_copy(const struct l1_hit *hit, void *to)

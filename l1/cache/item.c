@@ -1,5 +1,14 @@
-/* item.c - the writing side: the owner of a log segment puts an item where no slot points yet. */
+/* item.c - the writing side: the owner of a log segment puts an item where no slot points yet; and the general way of
+ * recognising one. */
 #include "item.h"
+
+enum item_is item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key,
+                              struct item *item)
+{
+        if (!item_read(l1, offset, item))
+                return ITEM_CORRUPT;
+        return item->namespace_id == namespace_id && item_has_key(item, key) ? ITEM_THIS : ITEM_OTHER;
+}
 
 static char *item_put(char *at, const void *from, size_t n)
 {
