@@ -32,10 +32,9 @@ static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot,
                 counters_add(l1, COUNTER_error_corrupt, 1);
 }
 
-static MT_COLD bool l1_note_expired(struct l1 *l1)
+static MT_COLD void l1_note_expired(struct l1 *l1)
 {
         counters_add(l1, COUNTER_expired, 1);
-        return false;
 }
 
 /* The visited mark: set if unset, and by nobody who may not write. */
@@ -45,57 +44,77 @@ static inline void l1_visit(const struct l1 *l1, _Atomic uint8_t *mark)
                 mt_store_relaxed(mark, 1);
 }
 
-/* Is there an item of this key and namespace behind the slot, and its time not over? */
-static inline bool l1_find_at(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t tag, const struct l1_key *key,
-                              uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
+/* Is there an item of this key and namespace behind the slot, and its time not over? hit->slot is NULL if not. */
+static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t tag,
+                                          struct mt_bytes key, uint32_t namespace_id, uint64_t now_ns)
 {
         /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
-        uint64_t     word = mt_load_acquire(slot), offset = slot_offset(word);
-        struct item  item;
-        enum item_is is;
+        uint64_t          word = mt_load_acquire(slot), offset = slot_offset(word);
+        struct item_found found;
 
         if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
-                return false;
+                return (struct l1_hit){.slot = NULL};
         /* An item of usual size is on two or three lines: all are asked for before the first is looked at. An address
          * that is none does no harm. */
         __builtin_prefetch(l1->log + offset + 64);
         __builtin_prefetch(l1->log + offset + 128);
-        is = item_look(l1, offset, namespace_id, key->key, &item);
-        if (MT_UNLIKELY(is != ITEM_THIS)) {
-                if (is == ITEM_CORRUPT)
+        found = item_look(l1, offset, namespace_id, key);
+        if (MT_UNLIKELY(found.is != ITEM_THIS)) {
+                if (found.is == ITEM_CORRUPT)
                         l1_note_corrupt(l1, slot, word);
-                return false;
+                return (struct l1_hit){.slot = NULL};
         }
-        if (MT_UNLIKELY(segment_deadline_now(l1, now_ns) >= item.deadline))
-                return l1_note_expired(l1);
-        *hit = (struct l1_hit){item.value, item.vlen, item.nil, slot, word};
-        return true;
+        if (MT_UNLIKELY(segment_deadline_now(l1, now_ns) >= found.deadline)) {
+                l1_note_expired(l1);
+                return (struct l1_hit){.slot = NULL};
+        }
+        return (struct l1_hit){found.value, found.vlen, found.nil, slot, word};
+}
+
+/* One candidate after the other: all but the first are other keys with the same tag. */
+static MT_COLD struct l1_hit l1_find_among(struct l1 *l1, uint32_t match, struct mt_bytes key, uint64_t hash,
+                                           uint32_t namespace_id, uint64_t now_ns)
+{
+        struct index_place place = index_place(l1, hash);
+
+        for (; match != 0; match &= match - 1) {
+                unsigned           i = (unsigned)__builtin_ctz(match);
+                struct bucket_shm *bucket = place.bucket[i / 8];
+                struct l1_hit      hit = l1_find_at(l1, &bucket->slot[i % 8], place.tag, key, namespace_id, now_ns);
+
+                if (hit.slot == NULL)
+                        continue;
+                l1_visit(l1, &bucket->mark[i % 8]);
+                return hit;
+        }
+        return (struct l1_hit){.slot = NULL};
 }
 
 /* Rule (c): the caller has loaded server->fresh_at_ns (acquire), then namespace->id (acquire), and now come the slots.
  * A listener changes ids first and renews fresh_at_ns after (release): who believes the new time cannot use an old id.
- * And a slot that was cleared before that time was stored is seen cleared here.
- *
- * Both buckets are looked at in one go: in which of the two an item stands is a toss-up, and a branch on it is wrong
- * half the time wherever keys do not repeat. */
+ * And a slot that was cleared before that time was stored is seen cleared here. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
 {
         struct index_place place = index_place(l1, key->hash);
-        uint64_t           match;
+        struct bucket_shm *bucket;
+        uint32_t           match;
+        unsigned           i;
 
+        *hit = (struct l1_hit){.slot = NULL};
         if (MT_UNLIKELY(namespace_id == 0))
                 return false;
-        match = index_match(place.bucket[0], place.tag) | (uint64_t)index_match(place.bucket[1], place.tag) << 32;
-        for (; MT_LIKELY(match != 0); match &= match - 1) {
-                unsigned           n = (unsigned)__builtin_ctzll(match) / 4;
-                struct bucket_shm *bucket = place.bucket[n / 8];
-
-                if (MT_LIKELY(l1_find_at(l1, &bucket->slot[n % 8], place.tag, key, namespace_id, now_ns, hit))) {
-                        l1_visit(l1, &bucket->mark[n % 8]);
-                        return true;
-                }
+        match = index_match(&place);
+        if (MT_UNLIKELY(match == 0))
+                return false;
+        i = (unsigned)__builtin_ctz(match);
+        bucket = i < 8 ? place.bucket[0] : place.bucket[1];
+        *hit = l1_find_at(l1, &bucket->slot[i % 8], place.tag, key->key, namespace_id, now_ns);
+        if (MT_LIKELY(hit->slot != NULL)) {
+                l1_visit(l1, &bucket->mark[i % 8]);
+                return true;
         }
-        return false;
+        *hit = l1_find_among(l1, match & (match - 1), key->key, key->hash, namespace_id, now_ns);
+        return hit->slot != NULL;
 }
 
 void l1_prefetch(const struct l1 *l1, uint64_t hash)

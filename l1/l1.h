@@ -83,7 +83,9 @@ static inline uint32_t l1_namespace_id(const struct server_shm *server, uint32_t
 {
         uint32_t id = mt_load_acquire(&ns->id);
 
-        return MT_LIKELY(mt_load_relaxed(&server->incarnation) == incarnation) ? id : 0;
+        if (MT_UNLIKELY(mt_load_relaxed(&server->incarnation) != incarnation))
+                return 0;
+        return id;
 }
 
 /* New ids for the namespaces of a server (all databases and users), or of one database of it: in O(namespaces) nothing

@@ -2,12 +2,15 @@
  * recognising one. */
 #include "item.h"
 
-enum item_is item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key,
-                              struct item *item)
+struct item_found item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key)
 {
-        if (!item_read(l1, offset, item))
-                return ITEM_CORRUPT;
-        return item->namespace_id == namespace_id && item_has_key(item, key) ? ITEM_THIS : ITEM_OTHER;
+        struct item item;
+        bool        ours;
+
+        if (!item_read(l1, offset, &item))
+                return (struct item_found){.is = ITEM_CORRUPT};
+        ours = item.namespace_id == namespace_id && item_has_key(&item, key);
+        return (struct item_found){ours ? ITEM_THIS : ITEM_OTHER, item.nil, item.deadline, item.vlen, item.value};
 }
 
 static char *item_put(char *at, const void *from, size_t n)

@@ -94,44 +94,44 @@ static inline bool item_has_key(const struct item *item, struct mt_bytes key)
 
 enum item_is { ITEM_OTHER, ITEM_THIS, ITEM_CORRUPT };
 
-/* What a look-up asks of the item at an offset: is it this key's, in this namespace? Only then is *item filled. */
-enum item_is item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key,
-                              struct item *item);
+/* What a look-up asks of the item at an offset: is it this key's, in this namespace? By value, so that what is found
+ * stays in registers. */
+struct item_found {
+        enum item_is is;
+        bool         nil;
+        uint32_t     deadline; /* these if it is */
+        uint32_t     vlen;
+        const char  *value;
+};
+struct item_found item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key);
 
 /* The same. A value behind a key of 8 to 32 bytes is recognised here, everything else by the way of item_read().
  * Lengths are believed no further than there: the key's is the one that is asked for, or it is another item, and where
  * the value ends is compared with the end of the log segment. */
-static inline enum item_is item_look(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key,
-                                     struct item *item)
+static MT_INLINE struct item_found item_look(const struct l1 *l1, uint64_t offset, uint32_t namespace_id,
+                                             struct mt_bytes key)
 {
         const char *at = l1->log + offset, *a = at + sizeof(struct item_shm), *b = key.ptr;
-        uint64_t    vlen, differ;
-        uint32_t    lens;
+        uint64_t    differ;
+        uint32_t    vlen;
 
         if (MT_UNLIKELY(offset + sizeof(struct item_shm) > l1->log_bytes))
-                return ITEM_CORRUPT;
-        lens = item_load(at + offsetof(struct item_shm, lens));
-        vlen = lens & ITEM_NIL;
-        if (MT_UNLIKELY(key.len - 8 > ITEM_KEY_QUICK - 8 || lens >> 22 != key.len || vlen == ITEM_NIL))
-                return item_look_slowly(l1, offset, namespace_id, key, item);
+                return (struct item_found){.is = ITEM_CORRUPT};
+        /* Less than ITEM_NIL when the key's length is this one and a value is there. */
+        vlen = item_load(at + offsetof(struct item_shm, lens)) - ((uint32_t)key.len << 22);
+        if (MT_UNLIKELY(key.len - 8 > ITEM_KEY_QUICK - 8 || vlen >= ITEM_NIL))
+                return item_look_slowly(l1, offset, namespace_id, key);
         if (MT_UNLIKELY((offset & l1->logseg_mask) + sizeof(struct item_shm) + key.len + vlen - 1 > l1->logseg_mask))
-                return ITEM_CORRUPT;
+                return (struct item_found){.is = ITEM_CORRUPT};
         differ = item_load(at) ^ namespace_id;
         differ |= item_differ(a, b) | item_differ(a + key.len - 8, b + key.len - 8);
         if (key.len > 16) /* 16 from each end, overlapping in the middle */
                 differ |= item_differ(a + 8, b + 8) | item_differ(a + key.len - 16, b + key.len - 16);
-        if (MT_UNLIKELY(differ != 0))
-                return ITEM_OTHER;
-        *item = (struct item){
-                .namespace_id = namespace_id,
-                .deadline = item_load(at + offsetof(struct item_shm, deadline)),
-                .klen = (uint32_t)key.len,
-                .vlen = (uint32_t)vlen,
-                .key = a,
-                .value = a + key.len,
-                .size = item_size(key.len, vlen, false),
-        };
-        return ITEM_THIS;
+        return (struct item_found){.is = MT_UNLIKELY(differ != 0) ? ITEM_OTHER : ITEM_THIS,
+                                   .nil = false,
+                                   .deadline = item_load(at + offsetof(struct item_shm, deadline)),
+                                   .vlen = vlen,
+                                   .value = a + key.len};
 }
 
 /* Write one where nobody looks yet; size is item_size() of the same. */

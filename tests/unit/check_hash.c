@@ -1,4 +1,5 @@
-/* check_hash.c - the keyed hash: every byte and the length count, every bit of the result moves, no byte beyond is read. */
+/* check_hash.c - the keyed hash: every byte and the length count, every bit of the result moves, no byte beyond is
+ * read. */
 #include "l1/base/hash.h"
 
 #include <check.h>
