@@ -72,6 +72,10 @@ FLAGS_fuzz      := -O1 -g $(CLOCK) -fsanitize=fuzzer-no-link,address,undefined -
 
 CPPFLAGS += -DMTSHIM_LIBDIR='"$(PREFIX)/lib/mtshim"'
 CFLAGS   := $(COMMON) $(FLAGS_$(FLAVOUR)) $(CFLAGS)
+# The release is one translation unit, and linked as if whole: what is hidden is local then, and a hit is one function
+# instead of four (66 instructions of 885). -O3 and -fno-plt gain nothing, and the latter would break the promise of lazy
+# binding below. clang's needs another linker.
+LTO      := $(if $(filter release,$(FLAVOUR)),$(if $(findstring clang,$(CC)),,-flto -flto-partition=one))
 SANITIZE := $(filter -fsanitize% --coverage,$(CFLAGS))
 
 # hiredis is the program's own and found at run time; libbsd is inside and hidden; nothing of either is exported.
@@ -112,7 +116,7 @@ $(BUILD)/gen/mtshim_all.c: $(LIB_C) Makefile
 
 $(BUILD)/gen/mtshim_all.o: $(BUILD)/gen/mtshim_all.c
 	$(SAY) CC $@
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -ffunction-sections -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) -ffunction-sections -MMD -MP -c $< -o $@
 
 # The rows of hooks.def are the exports. The script is anonymous: a versioned one would hide prctl@GLIBC from programs.
 $(BUILD)/gen/libmtshim.map: shim/hiredis/hooks.def Makefile
@@ -125,7 +129,7 @@ $(BUILD)/gen/libmtshim.map: shim/hiredis/hooks.def Makefile
 
 $(BUILD)/libmtshim.so: $(LIB_OBJ) $(BUILD)/gen/libmtshim.map
 	$(SAY) LD $@
-	$(Q)$(CC) $(CFLAGS) -o $@ $(LIB_OBJ) $(filter-out $(if $(SANITIZE),-Wl$(comma)-z$(comma)defs),$(LIB_LD)) \
+	$(Q)$(CC) $(CFLAGS) $(LTO) -o $@ $(LIB_OBJ) $(filter-out $(if $(SANITIZE),-Wl$(comma)-z$(comma)defs),$(LIB_LD)) \
 	    -Wl,--version-script,$(BUILD)/gen/libmtshim.map
 comma := ,
 

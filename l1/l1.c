@@ -1,9 +1,9 @@
 /* l1.c - the hit, from top to bottom.
  *
- *   hash the key                 index_hash()         4 ns    keyed, 64 bits: two buckets and a tag of 14 bits
- *   compare 7 tags, or 14        l1_find()            4 ns    a cache line or two; a wrong match is one in a thousand
- *   compare item                                      5 ns    namespace, deadline, key: one cache line or two
- *   copy, look at the slot again l1_copy()            4 ns    the value's lines
+ *   hash the key                 index_hash()         keyed, 64 bits: two buckets and a tag of 14 bits
+ *   compare 14 tags              l1_find()            two cache lines; a wrong match is one in a thousand
+ *   compare item                 l1_find_at()         namespace, deadline, key: one cache line or two
+ *   copy, look at the slot again l1_copy()            the value's lines
  * No lock, no system call, and no shared write but the mark, three times in an item's life. */
 #include "l1.h"
 
@@ -23,30 +23,6 @@ uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key
         return index_hash(l1, server_index, key);
 }
 
-/* Which slots of a bucket hold a LIVE word with this tag: one bit each. Without a branch, since any may; between the
- * two buckets there is one, which costs less than looking at fourteen always. */
-static inline uint32_t l1_match(const struct bucket_shm *bucket, uint64_t tag)
-{
-        uint64_t head = slot_live_head(tag);
-        uint32_t match = 0;
-
-        for (unsigned i = 0; i < BUCKET_SLOTS; i++)
-                match |= (uint32_t)(mt_load_relaxed(&bucket->slot[i]) >> 48 == head) << i;
-        return match;
-}
-
-/* The item belongs to this key and namespace, and its time is not over. */
-static inline bool l1_fits(struct l1 *l1, const struct item *item, const struct l1_key *key, uint32_t namespace_id,
-                           uint64_t now_ns)
-{
-        if (item->namespace_id != namespace_id || !item_has_key(item, key->key))
-                return false;
-        if (MT_LIKELY(segment_deadline_now(l1, now_ns) < item->deadline))
-                return true;
-        counters_add(l1, COUNTER_expired, 1);
-        return false;
-}
-
 /* Lengths that make no sense: those of another item, if its place was reclaimed meanwhile; else somebody else's
  * doing. */
 static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t word)
@@ -56,40 +32,65 @@ static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot,
                 counters_add(l1, COUNTER_error_corrupt, 1);
 }
 
-/* One read more, as far as the marks count: then nothing is written any more. Two readers may count as one. */
-static inline void l1_mark(const struct l1 *l1, struct bucket_shm *bucket, unsigned i)
+static MT_COLD void l1_note_expired(struct l1 *l1)
 {
-        uint8_t mark = mt_load_relaxed(&bucket->mark[i]);
-
-        if (MT_UNLIKELY(mark < MARK_MAX) && l1->writable)
-                mt_store_relaxed(&bucket->mark[i], (uint8_t)(mark + 1));
+        counters_add(l1, COUNTER_expired, 1);
 }
 
-static inline bool l1_find_in(struct l1 *l1, struct bucket_shm *bucket, uint64_t tag, const struct l1_key *key,
-                              uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
+/* One read more, as far as the marks count: then nothing is written any more. Two readers may count as one. */
+static inline void l1_visit(const struct l1 *l1, _Atomic uint8_t *mark)
 {
-        struct item item;
+        uint8_t seen = mt_load_relaxed(mark);
 
-        for (uint32_t match = l1_match(bucket, tag); match != 0; match &= match - 1) {
-                unsigned i = (unsigned)__builtin_ctz(match);
-                /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
-                uint64_t word = mt_load_acquire(&bucket->slot[i]);
+        if (MT_UNLIKELY(seen < MARK_MAX) && l1->writable)
+                mt_store_relaxed(mark, (uint8_t)(seen + 1));
+}
 
-                if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
-                        continue;
-                if (MT_UNLIKELY(!item_read(l1, slot_offset(word), &item))) {
-                        l1_note_corrupt(l1, &bucket->slot[i], word);
-                        continue;
-                }
-                if (!l1_fits(l1, &item, key, namespace_id, now_ns))
-                        continue;
-                l1_mark(l1, bucket, i);
-                *hit = (struct l1_hit){item.value, item.vlen,
-                                       item.nil,   &bucket->slot[i],
-                                       word,       MT_UNLIKELY(item.form != ITEM_FORM_WHOLE) ? l1 : NULL};
-                return true;
+/* Is there an item of this key and namespace behind the slot, and its time not over? hit->slot is NULL if not. */
+static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t tag,
+                                          struct mt_bytes key, uint32_t namespace_id, uint64_t now_ns)
+{
+        /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
+        uint64_t          word = mt_load_acquire(slot), offset = slot_offset(word);
+        struct item_found found;
+
+        if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
+                return (struct l1_hit){.slot = NULL};
+        /* An item of usual size is on two or three lines: all are asked for before the first is looked at. An address
+         * that is none does no harm. */
+        __builtin_prefetch(l1->log + offset + 64);
+        __builtin_prefetch(l1->log + offset + 128);
+        found = item_look(l1, offset, namespace_id, key);
+        if (MT_UNLIKELY(found.is != ITEM_THIS)) {
+                if (found.is == ITEM_CORRUPT)
+                        l1_note_corrupt(l1, slot, word);
+                return (struct l1_hit){.slot = NULL};
         }
-        return false;
+        if (MT_UNLIKELY(segment_deadline_now(l1, now_ns) >= found.deadline)) {
+                l1_note_expired(l1);
+                return (struct l1_hit){.slot = NULL};
+        }
+        return (struct l1_hit){found.value, found.vlen, found.nil,
+                               slot,        word,       MT_UNLIKELY(found.in_pieces) ? l1 : NULL};
+}
+
+/* One candidate after the other: all but the first are other keys with the same tag. */
+static MT_COLD struct l1_hit l1_find_among(struct l1 *l1, uint32_t match, struct mt_bytes key, uint64_t hash,
+                                           uint32_t namespace_id, uint64_t now_ns)
+{
+        struct index_place place = index_place(l1, hash);
+
+        for (; match != 0; match &= match - 1) {
+                unsigned           i = (unsigned)__builtin_ctz(match);
+                struct bucket_shm *bucket = place.bucket[i / 8];
+                struct l1_hit      hit = l1_find_at(l1, &bucket->slot[i % 8], place.tag, key, namespace_id, now_ns);
+
+                if (hit.slot == NULL)
+                        continue;
+                l1_visit(l1, &bucket->mark[i % 8]);
+                return hit;
+        }
+        return (struct l1_hit){.slot = NULL};
 }
 
 /* Rule (c): the caller has loaded server->fresh_at_ns (acquire), then namespace->id (acquire), and now come the slots.
@@ -98,12 +99,33 @@ static inline bool l1_find_in(struct l1 *l1, struct bucket_shm *bucket, uint64_t
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
 {
         struct index_place place = index_place(l1, key->hash);
+        struct bucket_shm *bucket;
+        uint32_t           match;
+        unsigned           i;
 
+        *hit = (struct l1_hit){.slot = NULL};
         if (MT_UNLIKELY(namespace_id == 0))
                 return false;
+        match = index_match(&place);
+        if (MT_UNLIKELY(match == 0))
+                return false;
+        i = (unsigned)__builtin_ctz(match);
+        bucket = i < 8 ? place.bucket[0] : place.bucket[1];
+        *hit = l1_find_at(l1, &bucket->slot[i % 8], place.tag, key->key, namespace_id, now_ns);
+        if (MT_LIKELY(hit->slot != NULL)) {
+                l1_visit(l1, &bucket->mark[i % 8]);
+                return true;
+        }
+        *hit = l1_find_among(l1, match & (match - 1), key->key, key->hash, namespace_id, now_ns);
+        return hit->slot != NULL;
+}
+
+void l1_prefetch(const struct l1 *l1, uint64_t hash)
+{
+        struct index_place place = index_place(l1, hash);
+
+        __builtin_prefetch(place.bucket[0]);
         __builtin_prefetch(place.bucket[1]);
-        return l1_find_in(l1, place.bucket[0], place.tag, key, namespace_id, now_ns, hit) ||
-               l1_find_in(l1, place.bucket[1], place.tag, key, namespace_id, now_ns, hit);
 }
 
 bool l1_copy(const struct l1_hit *hit, void *to)

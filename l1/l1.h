@@ -85,7 +85,9 @@ static inline uint32_t l1_namespace_id(const struct server_shm *server, uint32_t
 {
         uint32_t id = mt_load_acquire(&ns->id);
 
-        return MT_LIKELY(mt_load_relaxed(&server->incarnation) == incarnation) ? id : 0;
+        if (MT_UNLIKELY(mt_load_relaxed(&server->incarnation) != incarnation))
+                return 0;
+        return id;
 }
 
 /* New ids for the namespaces of a server (all databases and users), or of one database of it: in O(namespaces) nothing
@@ -120,6 +122,8 @@ struct l1_hit {
  * find(). Marks the slot visited if it was not; writes nothing else to the segment. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
 bool l1_copy(const struct l1_hit *hit, void *to);
+/* Have the index lines of a hash on their way while the caller does something else. */
+void l1_prefetch(const struct l1 *l1, uint64_t hash);
 
 /* ------------------------------------------------------------------------------------------------- the fill */
 

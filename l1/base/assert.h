@@ -21,6 +21,7 @@
 #define MT_LIKELY(x)    __builtin_expect(!!(x), 1)
 #define MT_UNLIKELY(x)  __builtin_expect(!!(x), 0)
 #define MT_COLD         __attribute__((cold, noinline))
+#define MT_INLINE       inline __attribute__((always_inline)) /* a part of the hit that has a rare caller too */
 #define MT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 #endif

@@ -1,9 +1,26 @@
-/* item.c - the writing side: the owner of a log segment puts an item where no slot points yet; and values in pieces.
+/* item.c - the writing side: the owner of a log segment puts an item where no slot points yet; the general way of
+ * recognising one; and values in pieces.
  *
  * A piece is bound to the slot of its owner by the hash and the lease that it carries: whoever reclaims a piece first
  * clears that slot, or turns it to a list that says where the piece is now (evict.c). So the reader's look at its slot
  * after the copy vouches for the pieces as it does for the item. */
 #include "item.h"
+
+struct item_found item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key)
+{
+        struct item item;
+        bool        ours;
+
+        if (!item_read(l1, offset, &item))
+                return (struct item_found){.is = ITEM_CORRUPT};
+        ours = item.namespace_id == namespace_id && item_has_key(&item, key);
+        return (struct item_found){.is = ours ? ITEM_THIS : ITEM_OTHER,
+                                   .nil = item.nil,
+                                   .in_pieces = item.form != ITEM_FORM_WHOLE,
+                                   .deadline = item.deadline,
+                                   .vlen = item.vlen,
+                                   .value = item.value};
+}
 
 static char *item_put(char *at, const void *from, size_t n)
 {

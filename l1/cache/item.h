@@ -15,6 +15,8 @@ struct item_owner {
         uint64_t hash, pending;
 };
 
+enum { ITEM_KEY_QUICK = 32 };
+
 struct item {
         uint32_t    namespace_id;
         uint32_t    deadline;
@@ -122,36 +124,74 @@ static inline bool item_read(const struct l1 *l1, uint64_t offset, struct item *
         return true;
 }
 
-static inline uint64_t item_word(const char *p)
+/* What differs in 8 bytes, of which the first may be changing: not 0 if any did. */
+static inline uint64_t item_differ(const char *a, const char *b)
 {
-        uint64_t v;
+        uint64_t x = 0, y;
 
-        memcpy(&v, p, sizeof v);
-        return v;
+        mt_copy_from_shared(&x, a, sizeof x);
+        memcpy(&y, b, sizeof y);
+        return x ^ y;
 }
 
-/* Is it this key? Most have 8 bytes or more: then words, the last one overlapping, instead of a call. */
+/* Is it this key? */
 static inline bool item_has_key(const struct item *item, struct mt_bytes key)
 {
-        const char *a = item->key, *b = key.ptr;
-
         if (item->klen != key.len)
                 return false;
 #ifdef MT_TSAN
         for (size_t i = 0; i < key.len; i++) {
-                if (mt_load_relaxed((const _Atomic char *)a + i) != b[i])
+                if (mt_load_relaxed((const _Atomic char *)item->key + i) != key.ptr[i])
                         return false;
         }
         return true;
 #else
-        if (MT_UNLIKELY(key.len < 8 || key.len > 64))
-                return key.len == 0 || memcmp(a, b, key.len) == 0;
-        for (size_t i = 0; i + 8 < key.len; i += 8) {
-                if (item_word(a + i) != item_word(b + i))
-                        return false;
-        }
-        return item_word(a + key.len - 8) == item_word(b + key.len - 8);
+        return key.len == 0 || memcmp(item->key, key.ptr, key.len) == 0;
 #endif
+}
+
+enum item_is { ITEM_OTHER, ITEM_THIS, ITEM_CORRUPT };
+
+/* What a look-up asks of the item at an offset: is it this key's, in this namespace? By value, so that what is found
+ * stays in registers. */
+struct item_found {
+        enum item_is is;
+        bool         nil; /* these if it is */
+        bool         in_pieces;
+        uint32_t     deadline;
+        uint32_t     vlen;
+        const char  *value;
+};
+struct item_found item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key);
+
+/* The same. A value behind a key of 8 to 32 bytes is recognised here, everything else by the way of item_read().
+ * Lengths are believed no further than there: the key's is the one that is asked for, or it is another item, and where
+ * the value ends is compared with the end of the log segment. */
+static MT_INLINE struct item_found item_look(const struct l1 *l1, uint64_t offset, uint32_t namespace_id,
+                                             struct mt_bytes key)
+{
+        const char *at = l1->log + offset, *a = at + sizeof(struct item_shm), *b = key.ptr;
+        uint64_t    differ;
+        uint32_t    vlen;
+
+        if (MT_UNLIKELY(offset + sizeof(struct item_shm) > l1->log_bytes))
+                return (struct item_found){.is = ITEM_CORRUPT};
+        /* Less than ITEM_NIL when the key's length is this one and a value is there. */
+        vlen = item_load(at + offsetof(struct item_shm, lens)) - ((uint32_t)key.len << 22);
+        if (MT_UNLIKELY(key.len - 8 > ITEM_KEY_QUICK - 8 || vlen >= ITEM_NIL))
+                return item_look_slowly(l1, offset, namespace_id, key);
+        if (MT_UNLIKELY((offset & l1->logseg_mask) + sizeof(struct item_shm) + key.len + vlen - 1 > l1->logseg_mask))
+                return (struct item_found){.is = ITEM_CORRUPT};
+        differ = item_load(at) ^ namespace_id;
+        differ |= item_differ(a, b) | item_differ(a + key.len - 8, b + key.len - 8);
+        if (key.len > 16) /* 16 from each end, overlapping in the middle */
+                differ |= item_differ(a + 8, b + 8) | item_differ(a + key.len - 16, b + key.len - 16);
+        return (struct item_found){.is = MT_UNLIKELY(differ != 0) ? ITEM_OTHER : ITEM_THIS,
+                                   .nil = false,
+                                   .in_pieces = false,
+                                   .deadline = item_load(at + offsetof(struct item_shm, deadline)),
+                                   .vlen = vlen,
+                                   .value = a + key.len};
 }
 
 /* Write one where nobody looks yet; its size is item_size() of the same. */

@@ -89,6 +89,15 @@ bool command_each_key(const struct command *command, command_key_f *f, void *arg
  * word (in the program's argument, in the format or in scratch). False says nothing: "%s %s" may be a GET too. Takes
  * its own va_copy inside: ap is not consumed. */
 bool command_get_format(const char *format, va_list ap, struct mt_bytes *key, char scratch[COMMAND_SCRATCH]);
+
+/* The commonest of all, "GET %s": told by its bytes each time, since a format may stand on the stack, where another
+ * follows at the same address. */
+static inline bool command_get_plain(const char *format)
+{
+        return format[0] == 'G' && format[1] == 'E' && format[2] == 'T' && format[3] == ' ' && format[4] == '%' &&
+               format[5] == 's' && format[6] == '\0';
+}
+
 /* The same for argv: argc == 2 and the verb is GET in any case. */
 bool command_get_argv(int argc, const char **argv, const size_t *argvlen, struct mt_bytes *key);
 

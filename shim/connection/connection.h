@@ -93,14 +93,20 @@ static inline void connection_leave_hiredis(struct connection *c)
 
 struct connection *connection_find_slow(const void *context);
 
-/* The connection of a context, NULL if we never saw it. */
-static inline struct connection *connection_find(const void *context)
+/* The same by the thread's cache alone; NULL says nothing. */
+static inline struct connection *connection_cached(const void *context)
 {
         struct connection *c = connection_cache[connection_cache_index(context)];
 
-        if (MT_LIKELY(c != NULL && c->context == context))
-                return c;
-        return connection_find_slow(context);
+        return MT_LIKELY(c != NULL && c->context == context) ? c : NULL;
+}
+
+/* The connection of a context, NULL if we never saw it. */
+static inline struct connection *connection_find(const void *context)
+{
+        struct connection *c = connection_cached(context);
+
+        return MT_LIKELY(c != NULL) ? c : connection_find_slow(context);
 }
 
 /* A context came back from one of the connect functions: its history begins. err != 0 in it is fine. NULL: no memory.

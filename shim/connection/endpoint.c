@@ -92,7 +92,7 @@ static bool endpoint_inet(struct endpoint *e)
 void endpoint_of(const struct hiredis *h, const void *context, struct endpoint *e)
 {
         int saved_errno = errno;
-        int fd = ABI_FIELD(const int, context, h->abi.fd);
+        int fd = ABI_CONTEXT(const int, &h->abi, context, FD);
 
         memset(e, 0, sizeof *e);
         e->address.length = sizeof e->address.address;

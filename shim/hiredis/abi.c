@@ -18,10 +18,6 @@ static const struct abi abi_a = {
         .reply_len = 16,
         .reply_str = 24,
         .err = 0,
-        .fd = 132,
-        .flags = 136,
-        .obuf = 144,
-        .reader = 152,
         .connection_type = 160,
         .unix_path = 200,
         .privctx = 0,
@@ -35,10 +31,6 @@ static const struct abi abi_b = {
         .reply_len = 24,
         .reply_str = 32,
         .err = 8,
-        .fd = 140,
-        .flags = 144,
-        .obuf = 152,
-        .reader = 160,
         .connection_type = 168,
         .unix_path = 216,
         .privctx = 256,
@@ -63,7 +55,8 @@ static bool abi_default_functions(const struct hiredis *h, struct abi *abi, cons
 
         if (functions == NULL || !abi_same_library(functions, (const void *)(uintptr_t)h->redisReaderCreate))
                 return false;
-        if (functions[last] != (const void *)(uintptr_t)h->freeReplyObject)
+        /* The library's own, or our door, which the table's relocation finds first unless it was linked -Bsymbolic. */
+        if (functions[last] != (const void *)(uintptr_t)h->freeReplyObject && !next_is_ours(functions[last]))
                 return false;
         abi->default_fn = functions;
         return true;
@@ -108,9 +101,9 @@ static bool abi_context_fits(struct hiredis *h, const struct abi *abi)
 
         if (c == NULL)
                 return false;
-        obuf = ABI_FIELD(const char *, c, abi->obuf);
-        reader = ABI_FIELD(const void *, c, abi->reader);
-        fits = ABI_FIELD(int, c, abi->err) == 0 && ABI_FIELD(int, c, abi->fd) == NO_SUCH_FD && obuf != NULL &&
+        obuf = ABI_CONTEXT(const char *, abi, c, OBUF);
+        reader = ABI_CONTEXT(const void *, abi, c, READER);
+        fits = ABI_CONTEXT(int, abi, c, ERR) == 0 && ABI_CONTEXT(int, abi, c, FD) == NO_SUCH_FD && obuf != NULL &&
                obuf[0] == '\0' && reader != NULL && ABI_FIELD(const void *, reader, abi->fn) == abi->default_fn &&
                (abi->privctx == 0 || ABI_FIELD(void *, c, abi->privctx) == NULL);
         if (fits) {

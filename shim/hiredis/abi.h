@@ -27,12 +27,20 @@ struct abi {
         bool                         known;
         char                         letter; /* 'A' or 'B'; '?' when not known */
         uint16_t                     reply_size, reply_integer, reply_len, reply_str;
-        uint16_t                     err, fd, flags, obuf, reader;
+        uint16_t                     err; /* what both have in the same order stands at ABI_CONTEXT_... from here */
         uint16_t                     connection_type, unix_path;
         uint16_t                     privctx;    /* 0 when the layout has none: set by TLS */
         uint16_t                     fn;         /* in redisReader; buf, pos and len are at 136, 144, 152 in both */
         const void                  *default_fn; /* the reply functions that hiredis itself installs */
         const struct abi_allocators *allocators; /* B: read at each use, the program may set others; A: NULL, malloc */
+};
+
+enum {
+        ABI_CONTEXT_ERR = 0,
+        ABI_CONTEXT_FD = 132,
+        ABI_CONTEXT_FLAGS = 136,
+        ABI_CONTEXT_OBUF = 144,
+        ABI_CONTEXT_READER = 152
 };
 
 enum { ABI_READER_BUF = 136, ABI_READER_POS = 144, ABI_READER_LEN = 152 };
@@ -54,6 +62,9 @@ void abi_probe(struct hiredis *h, void *alloc_fns, void *push_callback);
 
 /* A field of one of hiredis' structs. */
 #define ABI_FIELD(type, base, offset) (*(type *)(void *)((char *)(uintptr_t)(base) + (offset)))
+
+/* The same for those fields of a context that stand alike from err on. */
+#define ABI_CONTEXT(type, abi, context, field) ABI_FIELD(type, context, (abi)->err + ABI_CONTEXT_##field)
 
 static inline int abi_reply_type(const void *reply)
 {

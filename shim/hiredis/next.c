@@ -24,10 +24,10 @@ struct next_entry {
         const void    *identity; /* address of its redisvCommand: one entry a library */
 };
 
-static struct next_entry next_entries[NEXT_MAX];
-static _Atomic(unsigned) next_count;
-static struct forklock   next_lock; /* an entry counts only when it is whole: nothing to mend after a fork */
-static _Atomic(const struct hiredis *) next_global; /* resolved through RTLD_NEXT: it is everybody's */
+static struct next_entry        next_entries[NEXT_MAX];
+static _Atomic(unsigned)        next_count;
+static struct forklock          next_lock;   /* an entry counts only when it is whole: nothing to mend after a fork */
+_Atomic(const struct hiredis *) next_global; /* resolved through RTLD_NEXT: it is everybody's */
 
 /* Which code reached which library, for the RTLD_LOCAL case. */
 static struct {
@@ -40,7 +40,7 @@ static struct {
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern const char _end[] __attribute__((visibility("hidden")));
 
-static bool next_is_ours(const void *address)
+bool next_is_ours(const void *address)
 {
         return (uintptr_t)address - (uintptr_t)__ehdr_start < (uintptr_t)_end - (uintptr_t)__ehdr_start;
 }
@@ -104,6 +104,15 @@ static const struct hiredis *next_publish(const struct hiredis *h, const void *i
         return known;
 }
 
+/* Pointers into the library that this address lies in will live on: so does it. */
+static void next_pin(const void *address)
+{
+        Dl_info info;
+
+        if (dladdr(address, &info) != 0 && info.dli_fname != NULL)
+                (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 /* The library of this handle, made known if it is new. No lock of ours is held around calls of the dynamic linker: it
  * has its own, and another thread may hold that while a constructor calls us. Two threads may do all this at once; one
  * result counts. */
@@ -114,7 +123,6 @@ static const struct hiredis *next_register(void *handle)
         struct hiredis        h = {.visible = false};
         struct guard          outer = guard;
         void                 *alloc_fns;
-        Dl_info               info;
 
         if (identity == NULL || known != NULL)
                 return known;
@@ -126,9 +134,7 @@ static const struct hiredis *next_register(void *handle)
                 abi_probe(&h, alloc_fns, next_symbol(handle, "redisSetPushCallback"));
                 guard = (struct guard){.depth = outer.depth, .current = outer.current, .replies = guard.replies};
         }
-        if (dladdr(identity, &info) != 0 && info.dli_fname != NULL)
-                (void)dlopen(info.dli_fname,
-                             RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE); /* pinned: pointers to it live on */
+        next_pin(identity);
         return next_publish(&h, identity);
 }
 
@@ -177,4 +183,40 @@ const struct hiredis *next_of(const void *caller)
                 log_once(LOG_ERROR, "no hiredis behind a call to it: the call fails as if the connection had failed");
         errno = saved_errno;
         return found;
+}
+
+/* One of those that are known, if all have the same layout: then it does not matter which of them frees. */
+static const struct hiredis *next_any(void)
+{
+        unsigned count = mt_load_acquire(&next_count);
+
+        for (unsigned i = 1; i < count; i++)
+                if (next_entries[i].hiredis.abi.letter != next_entries[0].hiredis.abi.letter)
+                        return NULL;
+        return count > 0 ? &next_entries[0].hiredis : NULL;
+}
+
+next_free_f *next_free_of(const void *caller, const struct hiredis **h)
+{
+        static _Atomic(next_free_f *) next_free; /* everybody's, found before all the rest of it was asked for */
+        next_free_f                  *f = mt_load_acquire(&next_free);
+        int                           saved_errno = errno;
+
+        *h = mt_load_acquire(&next_global);
+        if (*h != NULL)
+                return (*h)->freeReplyObject;
+        if (f != NULL)
+                return f;
+        f = (next_free_f *)(uintptr_t)next_symbol(RTLD_NEXT, "freeReplyObject");
+        if (f != NULL) {
+                next_pin((const void *)(uintptr_t)f);
+                mt_store_release(&next_free, f);
+        } else {
+                *h = next_of_caller_map(caller);
+                if (*h == NULL)
+                        *h = next_any();
+                f = *h != NULL ? (*h)->freeReplyObject : NULL;
+        }
+        errno = saved_errno;
+        return f;
 }

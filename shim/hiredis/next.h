@@ -25,8 +25,20 @@ struct hiredis {
         struct abi abi; /* abi.known is false when the layout is none of ours: then everything is passed on */
 };
 
+/* Does this address lie in our own image? */
+bool next_is_ours(const void *address);
+
+/* The hiredis that everybody reaches, once it is known; NULL: not yet, or each module has its own. */
+extern _Atomic(const struct hiredis *) next_global;
+
 /* The hiredis that the code at this return address would reach without us; NULL (with one line) if there is none.
  * Thread-safe. The first call for a library reads its symbols; later ones compare an address. Keeps errno. */
 const struct hiredis *next_of(const void *caller);
+/* The same for freeReplyObject(): quick where only the reader of a hiredis is used, which is not probed for it, and
+ * good for a caller that does not see hiredis itself, since such calls are the last thing that a function does, and may
+ * come as a jump. *h: the library, or NULL if it was not looked into. NULL: none is to be found; a block leaks. Keeps
+ * errno. */
+typedef void next_free_f(void *);
+next_free_f *next_free_of(const void *caller, const struct hiredis **h);
 
 #endif

@@ -1,4 +1,4 @@
-/* read.c - the way of a GET: hit, miss with lease, fill. Read request_get() from top to bottom.
+/* read.c - the way of a GET: hit, miss with lease, fill. Read read_get() from top to bottom.
  *
  * Budget of a hit: no lock, no system call, no allocation beyond the reply, no shared line written except a visited
  * mark that was unset. Rare cases leave sideways into cold functions. Any doubt ends in the same place: "false", and
@@ -26,10 +26,14 @@ enum {
 
 /* --------------------------------------------------------------------------------------- reasons to pass it on */
 
-static MT_COLD bool read_refuse(const struct connection *c, enum l1_counter why)
+/* Not a reply: the command is to be passed on. */
+static char read_elsewhere;
+#define READ_ELSEWHERE ((void *)&read_elsewhere)
+
+static MT_COLD void *read_refuse(const struct connection *c, enum l1_counter why)
 {
         l1_count(c->l1, why, 1);
-        return false;
+        return READ_ELSEWHERE;
 }
 
 static bool read_maker_is_gone(struct connection *c, uint64_t now_ns)
@@ -95,16 +99,19 @@ static void read_verify(struct connection *c, uint64_t now_ns)
         h->freeReplyObject(reply);
 }
 
-/* The context itself: no error, blocking, nothing unsent, nothing unread, hiredis' own reply functions. */
+/* The context itself: no error, blocking, nothing unsent, nothing unread, hiredis' own reply functions. Mostly all
+ * hold: so one branch for the five. */
 static inline bool read_context_plain(const struct connection *c)
 {
         const struct abi *abi = &c->hiredis->abi;
-        const void       *context = c->context, *reader = ABI_FIELD(const void *const, context, abi->reader);
-        const char       *unsent = ABI_FIELD(const char *const, context, abi->obuf);
+        const void       *context = c->context, *reader = ABI_CONTEXT(const void *const, abi, context, READER);
+        const char       *unsent = ABI_CONTEXT(const char *const, abi, context, OBUF);
+        unsigned          err = (unsigned)ABI_CONTEXT(const int, abi, context, ERR);
+        unsigned          nonblock = ~(unsigned)ABI_CONTEXT(const int, abi, context, FLAGS) & REDIS_BLOCK;
+        size_t            unread =
+                ABI_FIELD(const size_t, reader, ABI_READER_POS) ^ ABI_FIELD(const size_t, reader, ABI_READER_LEN);
 
-        return ABI_FIELD(const int, context, abi->err) == 0 &&
-               (ABI_FIELD(const int, context, abi->flags) & REDIS_BLOCK) != 0 && unsent[0] == '\0' &&
-               ABI_FIELD(const size_t, reader, ABI_READER_POS) == ABI_FIELD(const size_t, reader, ABI_READER_LEN) &&
+        return ((err | nonblock | (unsigned char)unsent[0]) | unread) == 0 &&
                ABI_FIELD(const void *const, reader, abi->fn) == abi->default_fn;
 }
 
@@ -112,7 +119,7 @@ static MT_COLD enum l1_counter read_why_not_plain(const struct connection *c)
 {
         const struct abi *abi = &c->hiredis->abi;
 
-        if ((ABI_FIELD(const int, c->context, abi->flags) & REDIS_BLOCK) == 0)
+        if ((ABI_CONTEXT(const int, abi, c->context, FLAGS) & REDIS_BLOCK) == 0)
                 return COUNTER_bypass_nonblock;
         return request_default_reader(c) ? COUNTER_bypass_pending : COUNTER_bypass_reader;
 }
@@ -158,11 +165,19 @@ static MT_COLD bool read_clear_up(struct connection *c)
         errno = saved_errno;
         if ((c->doubt | c->owed) == 0)
                 return true;
-        return read_refuse(c, read_why_doubted(c->doubt));
+        read_refuse(c, read_why_doubted(c->doubt));
+        return false;
+}
+
+static MT_COLD bool read_rule_bypasses(struct mt_bytes key)
+{
+        const struct rule *rule = rules_match(&runtime.options.rules, key);
+
+        return rule != NULL && rule->action == RULE_BYPASS;
 }
 
 /* No current freshness lease: say that somebody here wants one, and pass the GET on alone. */
-static MT_COLD bool read_stale(struct connection *c, uint64_t now_ns)
+static MT_COLD void *read_stale(struct connection *c, uint64_t now_ns)
 {
         int saved_errno = errno;
 
@@ -176,11 +191,11 @@ static MT_COLD bool read_stale(struct connection *c, uint64_t now_ns)
                 l1_count(c->l1, COUNTER_bypass_segment, 1);
         }
         errno = saved_errno;
-        return false;
+        return READ_ELSEWHERE;
 }
 
 /* What the barrier waits for is moved by a leader: there must be one, and it must not wait for its next turn. */
-static MT_COLD bool read_before_barrier(struct connection *c, uint64_t now_ns)
+static MT_COLD void *read_before_barrier(struct connection *c, uint64_t now_ns)
 {
         int saved_errno = errno;
 
@@ -306,46 +321,50 @@ release:
 
 /* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before
  * it came from a write that this GET will see, one that comes later takes the lease away. */
-static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns,
-                              uint64_t life_ns, void **reply)
+static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
+                               uint64_t now_ns)
 {
         const struct hiredis *h = c->hiredis;
+        const struct l1_key   wanted = {key, hash};
+        const struct rule    *rule = rules_match(&runtime.options.rules, key);
+        uint64_t              life_ns = rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns;
         struct l1_lease       lease;
         uint64_t              sent_ns;
-        void                 *pttl = NULL;
+        void                 *pttl = NULL, *reply = NULL;
         int                   saved_errno = errno;
 
+        if (key.len > ITEM_KEY_MAX) /* never kept, so never found */
+                return read_refuse(c, COUNTER_bypass_key);
         l1_count(c->l1, COUNTER_misses, 1);
         if (!mt_load_relaxed(&runtime.trust_ttl))
                 invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
-        if (!read_may_fill(c) || !l1_lease(c->l1, key, namespace_id, now_ns, &lease)) {
+        if (!read_may_fill(c) || !l1_lease(c->l1, &wanted, namespace_id, now_ns, &lease)) {
                 errno = saved_errno;
-                return false;
+                return READ_ELSEWHERE;
         }
         errno = saved_errno;
         sent_ns = clock_precise_ns();
-        *reply = NULL;
         connection_enter_hiredis(c);
-        if (!read_append(h, c->context, key->key) || h->redisGetReply(c->context, &pttl) != REDIS_OK ||
-            h->redisGetReply(c->context, reply) != REDIS_OK)
-                *reply = NULL; /* the error is in the context, as the program expects it */
+        if (!read_append(h, c->context, key) || h->redisGetReply(c->context, &pttl) != REDIS_OK ||
+            h->redisGetReply(c->context, &reply) != REDIS_OK)
+                reply = NULL; /* the error is in the context, as the program expects it */
         connection_leave_hiredis(c);
         saved_errno = errno;
-        if (*reply == NULL && pttl != NULL && abi_reply_type(pttl) == ABI_REPLY_ERROR) {
-                *reply = pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would
+        if (reply == NULL && pttl != NULL && abi_reply_type(pttl) == ABI_REPLY_ERROR) {
+                reply = pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would
                                   have had it */
                 pttl = NULL;
         }
-        if (*reply != NULL && pttl != NULL) {
+        if (reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();
-                read_fill(c, key, &lease, pttl, *reply, sent_ns, life_ns);
+                read_fill(c, &wanted, &lease, pttl, reply, sent_ns, life_ns);
         } else {
                 l1_release(c->l1, &lease);
         }
         if (pttl != NULL)
                 h->freeReplyObject(pttl);
         errno = saved_errno;
-        return true;
+        return reply;
 }
 
 /* -------------------------------------------------------------------------------------------------- the hit */
@@ -353,8 +372,8 @@ static MT_COLD bool read_miss(struct connection *c, const struct l1_key *key, ui
 /* Make the reply that hiredis would have made. NULL: the item went away meanwhile, or there is no memory. */
 static inline void *read_build(const struct abi *abi, const struct l1_hit *hit)
 {
-        char *str = NULL;
-        void *reply = hit->nil ? reply_nil(abi) : reply_string(abi, hit->len, &str);
+        char *str;
+        void *reply = reply_value(abi, hit->nil, hit->len, &str);
 
         if (MT_LIKELY(reply != NULL && l1_copy(hit, str)))
                 return reply;
@@ -363,18 +382,18 @@ static inline void *read_build(const struct abi *abi, const struct l1_hit *hit)
         return NULL;
 }
 
-bool request_get(struct connection *c, struct mt_bytes key, void **reply)
+static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
 {
-        const struct rule *rule;
-        uint64_t           now_ns;
-        uint32_t           namespace_id;
-        struct l1_key      wanted;
-        struct l1_hit      hit;
+        uint64_t      now_ns;
+        uint32_t      namespace_id;
+        struct l1_key wanted;
+        struct l1_hit hit;
+        void         *reply;
 
         if (MT_UNLIKELY(runtime_forked()))
                 runtime_after_fork();
         if (MT_UNLIKELY((c->doubt | c->owed) != 0) && !read_clear_up(c))
-                return false;
+                return READ_ELSEWHERE;
         if (MT_UNLIKELY(!read_context_plain(c)))
                 return read_refuse(c, read_why_not_plain(c));
         now_ns = clock_coarse_ns();
@@ -396,23 +415,34 @@ bool request_get(struct connection *c, struct mt_bytes key, void **reply)
                         return read_before_barrier(c, now_ns);
                 c->barrier_ns = 0;
         }
-        rule = rules_match(&runtime.options.rules, key);
-        if (MT_UNLIKELY(rule != NULL) && rule->action == RULE_BYPASS)
+        if (MT_UNLIKELY(runtime.options.rules.count != 0) && read_rule_bypasses(key))
                 return read_refuse(c, COUNTER_bypass_rule);
-        if (MT_UNLIKELY(key.len > ITEM_KEY_MAX))
-                return read_refuse(c, COUNTER_bypass_key);
 
         wanted = (struct l1_key){.key = key, .hash = l1_hash(c->l1, c->server_index, key)};
         if (MT_LIKELY(l1_find(c->l1, &wanted, namespace_id, now_ns, &hit)) &&
             MT_LIKELY(!hit.nil || runtime.options.negative)) {
-                *reply = read_build(&c->hiredis->abi, &hit);
-                if (MT_LIKELY(*reply != NULL)) {
+                reply = read_build(&c->hiredis->abi, &hit);
+                if (MT_LIKELY(reply != NULL)) {
                         l1_count(c->l1, COUNTER_hits, 1);
                         if (hit.nil)
                                 l1_count(c->l1, COUNTER_negative_hits, 1);
-                        return true;
+                        return reply;
                 }
         }
-        return read_miss(c, &wanted, namespace_id, now_ns, rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns,
-                         reply);
+        return read_miss(c, key, wanted.hash, namespace_id, now_ns);
+}
+
+static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, const char *verb)
+{
+        const char *argv[] = {verb, key.ptr};
+        size_t      argvlen[] = {3, key.len};
+
+        return request_forward_argv(c, 2, argv, argvlen, true);
+}
+
+void *request_get(struct connection *c, struct mt_bytes key, const char *verb)
+{
+        void *reply = read_get(c, key);
+
+        return MT_LIKELY(reply != READ_ELSEWHERE) ? reply : read_pass_on(c, key, verb);
 }

@@ -10,22 +10,22 @@
 static inline bool request_default_reader(const struct connection *c)
 {
         const struct abi *abi = &c->hiredis->abi;
-        const void       *reader = ABI_FIELD(const void *const, c->context, abi->reader);
+        const void       *reader = ABI_CONTEXT(const void *const, abi, c->context, READER);
 
         return ABI_FIELD(const void *const, reader, abi->fn) == abi->default_fn;
 }
 
-/* A GET of one key. True: *reply is what the call returns (NULL as hiredis would return NULL). False: pass it on, by
- * request_forward_get() or request_forward_argv(). errno is kept where hiredis would not have set it. */
-bool request_get(struct connection *c, struct mt_bytes key, void **reply);
+/* A GET of one key: what the call returns, from L1 or from Redis. verb: its three letters, as the program wrote them.
+ * Passed on it is the same on the wire as in whatever form it was given. errno is kept where hiredis would not have set
+ * it. */
+void *request_get(struct connection *c, struct mt_bytes key, const char *verb);
 
 /* Commands as redisvCommand() and redisCommandArgv() do them: noticed, passed on, their effect applied when the reply
  * comes. get: it is a GET that request_get() has left alone. */
-void *request_forward_get(struct connection *c, const char *format, va_list ap);
+void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get);
 /* A format that is not one of the common shapes of GET: another GET (its verb may be an argument), or any other
  * command. */
 void *request_format(struct connection *c, const char *format, va_list ap);
-void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get);
 
 /* Notice a command that is about to be appended or sent asynchronously. */
 void request_note_format(struct connection *c, const char *format, va_list ap);

@@ -108,7 +108,7 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
         connection_leave_hiredis(c);
         runtime_waited(began_ns);
         if (reply == NULL) {
-                if (ABI_FIELD(int, c->context, c->hiredis->abi.err) != 0)
+                if (ABI_CONTEXT(int, &c->hiredis->abi, c->context, ERR) != 0)
                         session_failed(c);
         } else if (!request_default_reader(c)) {
                 session_failed(c);
@@ -120,17 +120,11 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
 }
 
 /* Noticed already. */
-static void *write_send(struct connection *c, const char *format, va_list ap, bool get)
+static void *write_send(struct connection *c, const char *format, va_list ap)
 {
-        uint64_t began_ns = write_enter(c, get);
+        uint64_t began_ns = write_enter(c, false);
 
         return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
-}
-
-void *request_forward_get(struct connection *c, const char *format, va_list ap)
-{
-        session_sent(c, COMMAND_OK, &write_a_get);
-        return write_send(c, format, ap, true);
 }
 
 /* As hiredis writes it out: a shape that we do not follow ourselves. */
@@ -145,8 +139,10 @@ static bool write_get_formatted(struct connection *c, const char *format, va_lis
         if (len < 0)
                 return false;
         if (command_from_resp(&command, mt_bytes(resp, (size_t)len), &used) == COMMAND_OK && used == (size_t)len &&
-            command.class == COMMAND_GET)
-                done = request_get(c, command_word(&command, 1), reply);
+            command.class == COMMAND_GET) {
+                *reply = request_get(c, command_word(&command, 1), command_word(&command, 0).ptr);
+                done = true;
+        }
         c->hiredis->redisFreeCommand(resp);
         return done;
 }
@@ -156,27 +152,28 @@ void *request_format(struct connection *c, const char *format, va_list ap)
         struct command     command;
         enum command_parse parse;
         va_list            look;
-        void              *reply;
-        bool               done;
 
         if (write_note_read(c, command_reads_format(format)))
-                return write_send(c, format, ap, false);
+                return write_send(c, format, ap);
         va_copy(look, ap);
         parse = command_from_format(&command, format, look);
         va_end(look);
         if (MT_UNLIKELY(parse == COMMAND_FORMAT)) {
+                void *reply;
+                bool  done;
+
                 va_copy(look, ap);
                 done = write_get_formatted(c, format, look, &reply);
                 va_end(look);
                 if (done)
                         return reply;
                 request_note_format(c, format, ap);
-                return write_send(c, format, ap, false);
+                return write_send(c, format, ap);
         }
-        if (parse == COMMAND_OK && command.class == COMMAND_GET && request_get(c, command_word(&command, 1), &reply))
-                return reply;
+        if (parse == COMMAND_OK && command.class == COMMAND_GET)
+                return request_get(c, command_word(&command, 1), command_word(&command, 0).ptr);
         session_sent(c, parse, &command);
-        return write_send(c, format, ap, parse == COMMAND_OK && command.class == COMMAND_GET);
+        return write_send(c, format, ap);
 }
 
 void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get)

@@ -70,6 +70,74 @@ START_TEST(load)
 }
 END_TEST
 
+/* The vector form finds what the portable one finds: random words, among them near misses, and marks of any value. */
+START_TEST(match_forms_agree)
+{
+        static _Alignas(64) struct bucket_shm bucket[2];
+        unsigned                              matches = 0;
+
+        for (unsigned round = 0; round < 200000; round++) {
+                uint64_t tag = (uint64_t)random() & SLOT_TAG_MASK;
+
+                struct index_place place = {.bucket = {&bucket[0], &bucket[1]}, .tag = tag};
+
+                for (unsigned i = 0; i < 2 * (BUCKET_SLOTS + 1); i++) {
+                        uint64_t word = (uint64_t)random() << 33 ^ (uint64_t)random();
+
+                        switch (random() % 5) {
+                        case 0: word = slot_live(tag, (uint32_t)random(), (uint64_t)random() * ITEM_ALIGN); break;
+                        case 1: word = slot_pending(tag, word & SLOT_TOKEN_MAX); break;
+                        case 2: word = slot_live(tag ^ 1, (uint32_t)random(), 0); break;
+                        case 3: word = slot_live_head(tag) * UINT64_C(0x100010001) & SLOT_TOKEN_MAX; break;
+                        default: break;
+                        }
+                        memcpy((char *)bucket + 8 * i, &word, sizeof word); /* the eighth are the marks */
+                }
+                ck_assert_uint_eq(index_match(&place), index_match_portable(&place));
+                matches += index_match(&place) != 0;
+        }
+        ck_assert_uint_ge(matches, 1000);
+}
+END_TEST
+
+/* item_look() agrees with item_read() and item_has_key(), for keys and values of every form, whole and damaged. */
+START_TEST(looks_agree)
+{
+        struct l1        *l1 = fixture.l1;
+        char              key[1100], value[64] = "v";
+        struct item_found a;
+        struct item       b = {0};
+        unsigned          seen[3] = {0};
+
+        memset(key, 'k', sizeof key);
+        for (unsigned round = 0; round < 40000; round++) {
+                size_t          klen = random() % 40 == 0 ? 1000 + (size_t)random() % 60 : (size_t)random() % 70;
+                struct mt_bytes k = mt_bytes(key, klen), asked;
+                bool            nil = random() % 4 == 0, whole;
+                uint64_t        size = item_size(klen, sizeof value, nil), offset, end = l1->logseg_mask + 1;
+                uint32_t        id = 1 + (uint32_t)random() % 2;
+                uint32_t       *lens;
+
+                /* at the end of a log segment, in its middle, or across it */
+                offset = random() % 2 ? end - size : (uint64_t)random() % (end / 8) * 8;
+                item_write(l1->log + offset, id, 77, k, nil ? mt_bytes(NULL, 0) : mt_bytes(value, sizeof value));
+                lens = (uint32_t *)(void *)(l1->log + offset + offsetof(struct item_shm, lens));
+                if (random() % 4 == 0)
+                        *lens ^= 1u << random() % 32;
+                asked = random() % 4 != 0 ? k : mt_bytes(key, klen ^ 1);
+                if (random() % 4 == 0 && klen > 0)
+                        l1->log[offset + sizeof(struct item_shm) + (size_t)random() % klen] ^= 1;
+                a = item_look(l1, offset, 1, asked);
+                whole = item_read(l1, offset, &b);
+                ck_assert_int_eq(a.is == ITEM_THIS, whole && b.namespace_id == 1 && item_has_key(&b, asked));
+                seen[a.is]++;
+                if (a.is == ITEM_THIS)
+                        ck_assert(a.nil == b.nil && a.vlen == b.vlen && a.deadline == b.deadline && a.value == b.value);
+        }
+        ck_assert(seen[ITEM_THIS] > 1000 && seen[ITEM_OTHER] > 1000 && seen[ITEM_CORRUPT] > 50);
+}
+END_TEST
+
 /* Keys that share buckets and tag are told apart by the item. */
 START_TEST(same_hash)
 {
@@ -166,6 +234,8 @@ int main(void)
         tcase_add_test(all, spread);
         tcase_add_test(all, load);
         tcase_add_test(all, same_hash);
+        tcase_add_test(all, match_forms_agree);
+        tcase_add_test(all, looks_agree);
         suite_add_tcase(suite, all);
         tcase_add_checked_fixture(many, NULL, fixture_end);
         tcase_set_timeout(many, 120);
