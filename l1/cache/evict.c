@@ -41,7 +41,8 @@
 #define EVICT_FREELY (UINT64_C(768) << 10)
 #define EVICT_MOST   (UINT64_C(2) << 20)
 #define EVICT_TEND   (UINT64_C(1) << 20) /* the same where nobody waits */
-#define EVICT_TRIES  8                   /* at a slot that changes under us */
+#define EVICT_YOUNG  16u /* the log segments sealed last, of all: they are not looked at for what is dead */
+#define EVICT_TRIES  8   /* at a slot that changes under us */
 
 struct evict_entry {
         uint64_t           offset;
@@ -237,7 +238,7 @@ static void evict_piece(struct evict_run *run, struct evict_entry *e)
 static uint64_t evict_hash_of(const struct l1 *l1, struct evict_entry *e)
 {
         if (e->item.form != ITEM_FORM_PIECE)
-                return index_hash_key(l1, e->item.key, e->item.klen);
+                return index_hash_item(l1, e->item.namespace_id, e->item.key, e->item.klen);
         mt_copy_from_shared(&e->owner, e->item.key, sizeof e->owner);
         return e->owner.hash;
 }
@@ -334,6 +335,9 @@ static void evict_count_sealed(const struct l1 *l1, uint32_t number, uint32_t de
                 oldest_seq[kind] = seq;
                 census->oldest[kind] = number;
         }
+        /* Not the youngest: somebody may be filling a value whose pieces are there, and would lose his lease. */
+        if (mt_load_relaxed(&l1->header->seal_next) - seq < l1->geometry.logseg_count / EVICT_YOUNG)
+                return;
         if (2 * dead >= items && dead * 1024 > *dead_part * items) {
                 *dead_part = dead * 1024 / items;
                 census->mostly_dead = number;

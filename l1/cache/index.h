@@ -1,7 +1,8 @@
 /* index.h - where a key may stand: two buckets of seven slots.
  *
- * The buckets depend on the key alone, and the server only turns the tag: whoever meets an item in the log finds its
- * slot without knowing whose it is, by the offset. Contents never move between slots. */
+ * Which, depends on the key and the server; the same key in other databases, and of other users, stands in the same
+ * two. Whoever meets an item in the log finds them as well: its namespace id tells the server. Contents never move
+ * between slots. */
 #ifndef MT_CACHE_INDEX_H
 #define MT_CACHE_INDEX_H
 
@@ -31,17 +32,16 @@ static inline struct index_place index_place(const struct l1 *l1, uint64_t hash)
         };
 }
 
-/* Of the key alone: right for index_place() except for the tag. */
-static inline uint64_t index_hash_key(const struct l1 *l1, const char *key, size_t len)
-{
-        return mt_hash(key, len, l1->hash_key);
-}
-
+/* The factor is odd: no two servers turn a hash, or its tag, alike. */
 static inline uint64_t index_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key)
 {
-        uint64_t turn = (server_index + 1) * UINT64_C(0x1e35); /* odd: no two servers turn a tag alike */
+        return mt_hash(key.ptr, key.len, l1->hash_key) ^ (server_index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
 
-        return index_hash_key(l1, key.ptr, key.len) ^ (turn & SLOT_TAG_MASK);
+/* Of an item: the lower bits of its namespace id say which server's it is. */
+static inline uint64_t index_hash_item(const struct l1 *l1, uint32_t namespace_id, const char *key, size_t len)
+{
+        return index_hash(l1, namespace_id % SERVER_MAX, mt_bytes(key, len));
 }
 
 /* One of the fourteen, by number. */

@@ -11,7 +11,7 @@
 
 #include <time.h>
 
-#define NAMESPACE_ID_LAST     (UINT32_MAX - (UINT32_C(1) << 20)) /* as many could be drawing at once, and do no harm */
+#define NAMESPACE_LAST        (UINT32_MAX / SERVER_MAX - (UINT32_C(1) << 20)) /* so many may draw at once, without harm */
 #define NAMESPACE_ENTER_TRIES 40
 #define NAMESPACE_ENTER_NS    50000
 #define NAMESPACE_RETRY_NS    (250 * NS_PER_MS) /* after the living took too long: stopped, perhaps, for hours */
@@ -61,10 +61,11 @@ uint32_t namespace_high(const struct l1 *l1)
 
 /* ------------------------------------------------------------------------------------------------------------ ids */
 
-static uint32_t namespace_new_id(struct l1 *l1)
+/* A number that was never used, and the server's in the lower bits: an item says with its id whose it is. */
+static uint32_t namespace_new_id(struct l1 *l1, uint32_t server_index)
 {
-        if (mt_load_relaxed(&l1->header->namespace_next) < NAMESPACE_ID_LAST)
-                return mt_fetch_add_relaxed(&l1->header->namespace_next, 1);
+        if (mt_load_relaxed(&l1->header->namespace_next) < NAMESPACE_LAST)
+                return mt_fetch_add_relaxed(&l1->header->namespace_next, 1) * SERVER_MAX + server_index % SERVER_MAX;
         log_once(LOG_WARN,
                  "%s: namespace ids have run out: nothing is kept any more; remove it when no program uses it",
                  l1->path);
@@ -88,7 +89,7 @@ void namespace_filter_build(const struct l1 *l1, struct namespace_filter *filter
 
         *filter = (struct namespace_filter){0};
         for (uint32_t i = 0; i < high; i++) {
-                uint32_t id = mt_load_relaxed(&l1->namespaces[i].id), bit = id % NAMESPACE_FILTER_BITS;
+                uint32_t id = mt_load_relaxed(&l1->namespaces[i].id), bit = namespace_filter_bit(id);
 
                 if (id != 0)
                         filter->word[bit / 64] |= UINT64_C(1) << (bit % 64);
@@ -148,7 +149,7 @@ static struct namespace_shm *namespace_claim(struct l1 *l1, const struct namespa
         mt_store_release(&ns->state, SERVER_CLAIMED);
         mt_fence_release(); /* [T2]: CLAIMED stands before any word changes, READY after all have */
         mt_copy_to_shared(&ns->server, &wanted->server, sizeof *ns - offsetof(struct namespace_shm, server));
-        mt_store_release(&ns->id, namespace_new_id(l1));
+        mt_store_release(&ns->id, namespace_new_id(l1, wanted->server));
         mt_store_release(&ns->state, SERVER_READY);
         if (i == high)
                 mt_store_release(&l1->header->namespaces_high, high + 1);
@@ -209,7 +210,7 @@ static void namespace_flush(struct l1 *l1, struct server_shm *server, bool all_d
                         continue;
                 mt_copy_from_shared(&copy.server, &ns->server, sizeof copy - offsetof(struct namespace_shm, server));
                 if (copy.server == index && (all_databases || copy.database == database))
-                        mt_store_release(&ns->id, namespace_new_id(l1));
+                        mt_store_release(&ns->id, namespace_new_id(l1, index));
         }
         mt_fetch_add_relaxed(&server->flushes, 1);
         if (all_databases)

@@ -25,16 +25,21 @@ bool server_retire_unused(struct l1 *l1, const struct server_shm *keep, uint64_t
 /* Does any namespace carry this id now? */
 bool namespace_lives(const struct l1 *l1, uint32_t id);
 
-/* The same for many ids at a time: one bit for each id modulo the width, so it may say yes for a dead one. */
+/* The same for many ids at a time: a bit for each, but not a bit of its own, so it may say yes for a dead one. */
 #define NAMESPACE_FILTER_BITS 8192u
 struct namespace_filter {
         uint64_t word[NAMESPACE_FILTER_BITS / 64];
 };
 void namespace_filter_build(const struct l1 *l1, struct namespace_filter *filter);
 
+static inline uint32_t namespace_filter_bit(uint32_t id)
+{
+        return (id / SERVER_MAX + id % SERVER_MAX * (NAMESPACE_FILTER_BITS / SERVER_MAX)) % NAMESPACE_FILTER_BITS;
+}
+
 static inline bool namespace_filter_has(const struct namespace_filter *filter, uint32_t id)
 {
-        uint32_t bit = id % NAMESPACE_FILTER_BITS;
+        uint32_t bit = namespace_filter_bit(id);
 
         return filter->word[bit / 64] >> (bit % 64) & 1;
 }

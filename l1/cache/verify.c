@@ -117,7 +117,7 @@ static const char *verify_slot(const struct l1 *l1, const struct bucket_shm *buc
                 return "a slot points beyond what is committed";
         if (item.form == ITEM_FORM_LIST && (fault = verify_pieces(l1, &item)) != NULL)
                 return fault;
-        place = index_place(l1, index_hash_key(l1, item.key, item.klen));
+        place = index_place(l1, index_hash_item(l1, item.namespace_id, item.key, item.klen));
         if (place.bucket[0] != bucket && place.bucket[1] != bucket)
                 return "a slot stands in a bucket that is not its key's";
         return NULL;

@@ -56,7 +56,7 @@ struct segment_shm {
         /* Lines that are written: one each. */
         _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^12 fill tokens; never goes back */
         uint8_t pad0[56];
-        _Alignas(64) _Atomic uint32_t namespace_next; /* next namespace id; 0 is never one, never reused */
+        _Alignas(64) _Atomic uint32_t namespace_next; /* upper bits of the next namespace id: never 0, never reused */
         _Atomic uint32_t namespaces_high;             /* namespace slots ever claimed: the rest are empty */
         uint8_t          pad1[56];
         _Alignas(64) _Atomic uint64_t seal_next;              /* order in which log segments were sealed */
