@@ -26,13 +26,16 @@ const struct l1_counter_row l1_counter_rows[COUNTER_COUNT] = {
 #undef COUNTER
 };
 
-/* Blocks that have memory; the word is shared, so it is believed only within the table. Acquire: pairs with the release
- * in counters_extend(), the memory was taken before. */
+/* Blocks that have memory; the word is shared, so it is believed only within the table, and where memory is seen.
+ * Acquire: pairs with the release in counters_extend(), the memory was taken before. */
 static uint32_t counters_high(const struct l1 *l1)
 {
         uint32_t high = mt_load_acquire(&l1->header->counters_high);
 
-        return high < COUNTERS_PER_PAGE ? COUNTERS_PER_PAGE : high > COUNTERS_MAX ? COUNTERS_MAX : high;
+        uint32_t known = mt_load_relaxed(&l1->backed->counters);
+
+        high = high < COUNTERS_PER_PAGE ? COUNTERS_PER_PAGE : high > COUNTERS_MAX ? COUNTERS_MAX : high;
+        return MT_LIKELY(high <= known) ? high : segment_look_counters(l1, known, high);
 }
 
 /* ------------------------------------------------------------------------------------------------ claim, give back */

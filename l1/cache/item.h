@@ -99,11 +99,14 @@ static inline bool item_read(const struct l1 *l1, uint64_t offset, struct item *
 
         if (MT_UNLIKELY(offset >= l1->log_bytes || room < body))
                 return false;
+        if (MT_UNLIKELY(!segment_has_memory(l1, offset, offset + body)))
+                return false;
         lens = item_load(at + offsetof(struct item_shm, lens));
         klen = lens >> 22;
         stored = lens & ITEM_NIL;
         if (MT_UNLIKELY(klen == ITEM_KLEN_LONG)) {
-                if (room < body + ITEM_LONG_EXTRA || !item_read_long(l1, at + body, item, &klen, &stored))
+                if (room < body + ITEM_LONG_EXTRA || !segment_has_memory(l1, offset, offset + body + ITEM_LONG_EXTRA) ||
+                    !item_read_long(l1, at + body, item, &klen, &stored))
                         return false;
                 body += ITEM_LONG_EXTRA;
         } else {
@@ -114,6 +117,8 @@ static inline bool item_read(const struct l1 *l1, uint64_t offset, struct item *
                 item->vlen = (uint32_t)stored;
         }
         if (MT_UNLIKELY(klen > ITEM_KEY_MAX || body + klen + stored > room))
+                return false;
+        if (MT_UNLIKELY(!segment_has_memory(l1, offset, offset + body + klen + stored)))
                 return false;
         item->namespace_id = item_load(at);
         item->deadline = item_load(at + offsetof(struct item_shm, deadline));
@@ -174,13 +179,15 @@ static MT_INLINE struct item_found item_look(const struct l1 *l1, uint64_t offse
         uint64_t    differ;
         uint32_t    vlen;
 
-        if (MT_UNLIKELY(offset + sizeof(struct item_shm) > l1->log_bytes))
+        if (MT_UNLIKELY(offset + sizeof(struct item_shm) > l1->log_bytes) ||
+            MT_UNLIKELY(!segment_has_memory(l1, offset, offset + sizeof(struct item_shm))))
                 return (struct item_found){.is = ITEM_CORRUPT};
         /* Less than ITEM_NIL when the key's length is this one and a value is there. */
         vlen = item_load(at + offsetof(struct item_shm, lens)) - ((uint32_t)key.len << 22);
         if (MT_UNLIKELY(key.len - 8 > ITEM_KEY_QUICK - 8 || vlen >= ITEM_NIL))
                 return item_look_slowly(l1, offset, namespace_id, key);
-        if (MT_UNLIKELY((offset & l1->logseg_mask) + sizeof(struct item_shm) + key.len + vlen - 1 > l1->logseg_mask))
+        if (MT_UNLIKELY((offset & l1->logseg_mask) + sizeof(struct item_shm) + key.len + vlen - 1 > l1->logseg_mask) ||
+            MT_UNLIKELY(!segment_has_memory(l1, offset, offset + sizeof(struct item_shm) + key.len + vlen)))
                 return (struct item_found){.is = ITEM_CORRUPT};
         differ = item_load(at) ^ namespace_id;
         differ |= item_differ(a, b) | item_differ(a + key.len - 8, b + key.len - 8);

@@ -175,7 +175,7 @@ bool logseg_has_room(struct l1 *l1, struct logseg *seg, uint64_t n)
         if (end > size)
                 return false;
         if (end <= ready)
-                return true;
+                return n == 0 || segment_has_memory(l1, seg->start + seg->head, seg->start + end);
         if (ready > size || ready % SEGMENT_PAGE != 0)
                 ready = 0;
         to = (end + SEGMENT_PIECE - 1) / SEGMENT_PIECE * SEGMENT_PIECE;

@@ -11,7 +11,8 @@
 
 #include <time.h>
 
-#define NAMESPACE_LAST        (UINT32_MAX / SERVER_MAX - (UINT32_C(1) << 20)) /* so many may draw at once, without harm */
+/* So many could be drawing at once, and do no harm. */
+#define NAMESPACE_LAST        (UINT32_MAX / SERVER_MAX - (UINT32_C(1) << 20))
 #define NAMESPACE_ENTER_TRIES 40
 #define NAMESPACE_ENTER_NS    50000
 #define NAMESPACE_RETRY_NS    (250 * NS_PER_MS) /* after the living took too long: stopped, perhaps, for hours */

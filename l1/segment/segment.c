@@ -198,6 +198,9 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->log_bytes = g->log_bytes;
         l1->logseg_mask = g->logseg_size - 1;
         l1->bucket_count = g->bucket_count;
+        l1->backed = &l1->backed_here;
+        l1->piece_shift = (unsigned)__builtin_ctzll(g->logseg_size < SEGMENT_PIECE ? g->logseg_size : SEGMENT_PIECE);
+        mt_store_relaxed(&l1->backed->counters, SEGMENT_PAGE / (uint32_t)sizeof(struct counters_shm));
         l1->hash_key = (struct hash_key){{header->hash_key[0], header->hash_key[1]}};
         l1->created_ns = header->created_ns;
         l1->clock_zero_ns = header->created_ns - clock_tick_ns();
@@ -337,6 +340,41 @@ int segment_allocate(int fd, uint64_t from, uint64_t bytes)
         for (int i = 0; i < 1000 && error == EINTR; i++)
                 error = posix_fallocate(fd, (off_t)from, (off_t)bytes);
         return error;
+}
+
+/* Populating reads like a touch, and fails where that would be a SIGBUS (Linux 5.14; before it the shared words are all
+ * that there is to go by). */
+static bool segment_look(const struct l1 *l1, uint64_t from, uint64_t bytes)
+{
+        int  saved = errno;
+        bool there = madvise(l1->base + from, bytes, MADV_POPULATE_READ) == 0 || errno == EINVAL;
+
+        errno = saved;
+        return there;
+}
+
+MT_COLD bool segment_look_pieces(const struct l1 *l1, uint64_t from, uint64_t to)
+{
+        uint64_t size = UINT64_C(1) << l1->piece_shift, last = (to - 1) / size;
+
+        for (uint64_t piece = from / size; piece <= last; piece++) {
+                if (mt_load_relaxed(&l1->backed->log[piece]) != 0)
+                        continue;
+                if (!segment_look(l1, l1->geometry.log_at + piece * size, size))
+                        return false;
+                mt_store_relaxed(&l1->backed->log[piece], 1);
+        }
+        return true;
+}
+
+MT_COLD uint32_t segment_look_counters(const struct l1 *l1, uint32_t known, uint32_t high)
+{
+        uint64_t from = known * sizeof(struct counters_shm) & ~(uint64_t)(SEGMENT_PAGE - 1);
+
+        if (!segment_look(l1, l1->geometry.counters_at + from, high * sizeof(struct counters_shm) - from))
+                return known;
+        mt_store_relaxed(&l1->backed->counters, high);
+        return high;
 }
 
 /* By the file's name, since no descriptor is kept. 0 or an errno; ENOENT when the name leads elsewhere now. */

@@ -14,16 +14,28 @@
 
 /* Linux 5.14; glibc may not know it yet. */
 #ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
+
+/* What this process has seen to have memory behind it. Shared words say so too, but where /dev/shm is full a touch of
+ * what has none is a SIGBUS, and anybody may write such a word. Pieces of the log are SEGMENT_PIECE, or a log segment
+ * where that is smaller, so that no piece is taken in part. A byte each, so that a look is one comparison. */
+#define SEGMENT_PIECES_MAX (UINT64_C(1) << 17)
+struct segment_backed {
+        _Atomic uint32_t counters; /* blocks */
+        _Atomic uint8_t  log[SEGMENT_PIECES_MAX];
+};
 
 /* Handles are never freed: a late thread may still be in a function here while the program ends, or changes its uid. */
 struct l1 {
         /* What a hit reads. */
-        struct bucket_shm *index;
-        char              *log;
-        uint64_t           log_bytes;
-        uint64_t           logseg_mask; /* logseg_size - 1 */
+        struct bucket_shm     *index;
+        char                  *log;
+        uint64_t               log_bytes;
+        uint64_t               logseg_mask; /* logseg_size - 1 */
+        struct segment_backed *backed;      /* backed_here: whoever reads may learn */
+        unsigned               piece_shift;
         uint64_t         clock_zero_ns; /* created_ns less what the coarse clock may lag, see segment_deadline_now() */
         struct hash_key  hash_key;
         uint32_t         bucket_count;
@@ -59,6 +71,8 @@ struct l1 {
         uint64_t file_dev, file_ino;
         char     directory[SEGMENT_PATH_MAX];
         char     path[SEGMENT_PATH_MAX];
+
+        struct segment_backed backed_here;
 
         /* l1_own_counts(): what the blocks held when this process took them, and what it added to blocks that it no
          * longer has. Last, because pages of it that are never touched cost nothing. */
@@ -108,6 +122,20 @@ void segment_replace_by_zeros(struct l1 *l1);
 /* Memory for [from, to) of the file, so that a touch of it can never be a SIGBUS. False when there is none to be had;
  * then none is asked for during the next second. */
 bool segment_take_memory(struct l1 *l1, uint64_t from, uint64_t to);
+/* Look whether pieces of the log, or counter blocks up to `high`, have memory; never a fault. */
+uint32_t segment_look_counters(const struct l1 *l1, uint32_t known, uint32_t high);
+bool     segment_look_pieces(const struct l1 *l1, uint64_t from, uint64_t to);
+
+/* May the bytes [from, to) of the log be touched? They lie in one log segment: in two pieces, mostly one. Two
+ * comparisons on the way of a hit; a piece that this process has not met before is looked at, once. */
+static inline bool segment_has_memory(const struct l1 *l1, uint64_t from, uint64_t to)
+{
+        uint64_t first = from >> l1->piece_shift, last = (to - 1) >> l1->piece_shift;
+
+        return MT_LIKELY(mt_load_relaxed(&l1->backed->log[first]) != 0 &&
+                         mt_load_relaxed(&l1->backed->log[last]) != 0 && last - first <= 1) ||
+               segment_look_pieces(l1, from, to);
+}
 /* fallocate() of one piece, however often signals interrupt it: 0 or an errno. */
 int segment_allocate(int fd, uint64_t from, uint64_t bytes);
 /* All handles of this process, newest first. */

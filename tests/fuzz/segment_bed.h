@@ -64,7 +64,7 @@ struct bed {
         struct segment_geometry geometry;
         struct bed_span         part[BED_PART_COUNT];
         struct l1              *l1[BED_HANDLES];
-        struct l1              *saved[BED_HANDLES]; /* all but what is counted */
+        struct l1              *saved[BED_HANDLES]; /* all but what is learnt and counted */
         void                   *glass[BED_HANDLES][BED_PART_COUNT];
         uint64_t                owner[BED_OWNERS]; /* the living, the dead, nobody */
         struct mt_bytes         key[BED_KEYS];
@@ -233,7 +233,7 @@ static void bed_reset(unsigned state)
         bed_restore(from, blocks, BED_SIZE);
         counters_thread = (struct counters_thread){0};
         for (unsigned i = 0; i < BED_GUEST; i++) {
-                memcpy(bed.l1[i], bed.saved[i], offsetof(struct l1, own_past));
+                memcpy(bed.l1[i], bed.saved[i], offsetof(struct l1, backed_here));
                 if (bed.l1[i]->writable)
                         segment_renew_serial(bed.l1[i]); /* tokens and counters are drawn anew */
         }
@@ -340,7 +340,7 @@ static void bed_setup(void)
         bed_populate();
         for (unsigned i = 0; i < BED_GUEST; i++) {
                 bed.saved[i] = malloc(sizeof *bed.saved[i]);
-                memcpy(bed.saved[i], bed.l1[i], offsetof(struct l1, own_past));
+                memcpy(bed.saved[i], bed.l1[i], offsetof(struct l1, backed_here));
         }
         atexit(bed_remove);
 }

@@ -609,6 +609,47 @@ START_TEST(room_runs_out)
 }
 END_TEST
 
+/* No memory is left, and words are forged that speak of memory where there is none: a miss, no SIGBUS. */
+START_TEST(no_memory_behind)
+{
+        static char value[90000];
+        char        path[128], number[32];
+        int         fd;
+
+        if (!small_disk(6144))
+                return;
+        fixture.config.size_bytes = 8 * MIB;
+        fixture.config.max_item_bytes = 100000;
+        fixture_attach();
+        ck_assert(fixture_put(mt_bytes_of("k"), mt_bytes_of("v")));
+        snprintf(path, sizeof path, "%s/filler", fixture.directory);
+        ck_assert_int_ge(fd = open(path, O_RDWR | O_CREAT, 0600), 0);
+        while (write(fd, value, sizeof value) > 0)
+                ;
+        close(fd);
+
+        struct l1         *l1 = fixture.l1;
+        struct l1_key      key = fixture_key(mt_bytes_of("absent"));
+        struct index_place place = index_place(l1, key.hash);
+        struct l1_hit      hit;
+        const uint32_t     size = (uint32_t)l1->geometry.logseg_size;
+
+        mt_store_relaxed(index_slot(&place, 0), slot_live(place.tag, 0, l1->log_bytes - SEGMENT_PAGE));
+        ck_assert(!l1_find(l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+        mt_store_relaxed(index_slot(&place, 0), 0);
+        mt_store_relaxed(&l1->header->counters_high, COUNTERS_MAX);
+        ck_assert_uint_eq(fixture_count(COUNTER_fills), 1);
+        for (uint32_t i = 1; i < l1->geometry.logseg_count; i++) {
+                mt_store_relaxed(&l1->logsegs[i].ready, size);
+                mt_store_relaxed(&l1->logsegs[i].head, SEGMENT_PAGE);
+        }
+        ck_assert_ptr_nonnull(l1_verify(l1));
+        for (unsigned i = 0; i < 200; i++)
+                fixture_put(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
+        fixture.l1 = NULL; /* not sound any more */
+}
+END_TEST
+
 /* The name is gone: it goes on with what it has mapped, and takes memory all the same. */
 START_TEST(name_gone)
 {
@@ -789,6 +830,7 @@ int main(void)
         tcase_add_test(all, no_room_for_the_index);
         tcase_add_loop_test(all, room_runs_out, 5900, 5901);
         tcase_add_loop_test(all, room_runs_out, 16384, 16385);
+        tcase_add_test(all, no_memory_behind);
         tcase_add_test(all, name_gone);
         tcase_add_test(all, abandon);
         tcase_add_test(all, detach);
