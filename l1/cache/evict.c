@@ -156,6 +156,14 @@ static void evict_item(struct evict_run *run, struct evict_entry *e)
 
 /* ------------------------------------------------------------------------------------------------------ one piece */
 
+/* Does the slot still hold it? Then what was read where it points was what it points to. [R1] acquire: pairs with [R2]
+ * of the reclaim that makes room for other bytes there. */
+static bool evict_still(const _Atomic uint64_t *slot, uint64_t word)
+{
+        mt_fence_acquire();
+        return mt_load_relaxed(slot) == word;
+}
+
 /* Put the piece elsewhere, and behind it the list as it is then; turn the slot to that list. The mark is counted down
  * when the last piece moves: all of them are kept, or none. */
 static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e, uint64_t nth, const struct item *list,
@@ -175,6 +183,9 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
         mt_copy_to_shared(at, run->l1->log + e->offset, e->item.size);
         mt_copy_to_shared(at + e->item.size, run->l1->log + list_offset, list->size);
         mt_copy_to_shared(at + e->item.size + place_in_list, &moved, sizeof moved);
+        /* The list is in a log segment that is not ours: nothing but a whole item is ever committed. */
+        if (!evict_still(index_slot(&e->place, i), word))
+                return false;
         logseg_commit(keep, size, 1, list->deadline); /* lists that were moved count for nothing: they are small */
         /* [B] release: as in l1_fill(). */
         if (!mt_cas_acq_rel(index_slot(&e->place, i), &word, turned)) {
@@ -185,6 +196,13 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
                 mt_store_relaxed(index_mark(&e->place, i), evict_mark_of(run, mark));
         run->kept_bytes += e->item.size;
         return true;
+}
+
+/* The number of the piece at this offset in the list that the LIVE word points to; -1: none, or no list. */
+static int64_t evict_find_piece(const struct l1 *l1, uint64_t word, uint64_t offset, struct item *list)
+{
+        return item_read(l1, slot_offset(word), list) && list->form == ITEM_FORM_LIST ? item_list_find(l1, list, offset)
+                                                                                      : -1;
 }
 
 /* One look at a slot that may belong to the piece's owner. True: nothing there depends on the piece any more. */
@@ -200,11 +218,11 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
                 return true;
         if (slot_state(word) == SLOT_PENDING)
                 return word != e->owner.pending || mt_cas_acq_rel(index_slot(&e->place, i), &word, 0);
-        if (!item_read(l1, slot_offset(word), &list) || list.form != ITEM_FORM_LIST)
-                return true;
-        nth = item_list_find(l1, &list, e->offset);
+        nth = evict_find_piece(l1, word, e->offset, &list);
+        /* What we read there was its list only if the slot still says so: another reclaim may have moved the list, and
+         * somebody else have filled its place since. */
         if (nth < 0)
-                return mt_load_acquire(index_slot(&e->place, i)) == word;
+                return evict_still(index_slot(&e->place, i), word);
         if (evict_lives(run, &list) && evict_keeps(run, e->item.size, mark) &&
             evict_move_piece(run, e, (uint64_t)nth, &list, slot_offset(word), i, word, mark))
                 return true;
