@@ -314,6 +314,19 @@ START_TEST(dead_opener)
 }
 END_TEST
 
+/* Fill until a reclaim has met what makes no sense. The fill that meets it is itself refused. */
+static void fill_until_corrupt(const char *stem)
+{
+        uint64_t before = fixture_count(COUNTER_error_corrupt);
+        char     number[32];
+
+        for (unsigned i = 0; fixture_count(COUNTER_error_corrupt) == before; i++) {
+                bool put = fixture_put(fixture_number(number, stem, i), mt_bytes(big, 3000));
+
+                ck_assert(put || fixture_count(COUNTER_error_corrupt) > before);
+        }
+}
+
 /* Lengths in the log that make no sense: all slots that point there are cleared, one way or the other. */
 START_TEST(noise_in_the_log)
 {
@@ -328,8 +341,7 @@ START_TEST(noise_in_the_log)
         for (int i = 0; i < 5; i++, at += item.size)
                 ck_assert(item_read(fixture.l1, at, &item));
         memset(fixture.l1->log + at, 0xff, 64);
-        fill_until_reclaims("l", 1, 3000);
-        ck_assert_uint_ge(fixture_count(COUNTER_error_corrupt), 1);
+        fill_until_corrupt("l");
         for (uint32_t b = 0; b < fixture.l1->bucket_count; b++) {
                 for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
                         uint64_t word = mt_load_relaxed(&fixture.l1->index[b].slot[i]);
@@ -340,6 +352,27 @@ START_TEST(noise_in_the_log)
         }
         l1_totals(fixture.l1, true, &totals);
         ck_assert_uint_gt(totals.items, 0);
+}
+END_TEST
+
+/* The first piece of a value makes no sense: its log segment is not walked, and still neither the list, which stands
+ * elsewhere, leads into it any more, nor can a filler that may have a piece there publish one. */
+START_TEST(noise_in_a_piece)
+{
+        struct l1_key   key = fixture_key(mt_bytes_of("k")), asked = fixture_key(mt_bytes_of("asked"));
+        struct l1_lease lease;
+        struct l1_hit   hit;
+
+        ck_assert(fixture_put(key.key, mt_bytes(big, 90000)));
+        ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert_uint_gt(slot_offset(hit.word), fixture.l1->logseg_mask);
+        ck_assert(fixture_lease(&asked, &lease));
+        memset(fixture.l1->log, 0xff, 64);
+        fill_until_corrupt("l");
+        ck_assert(!l1_copy(&hit, big));
+        ck_assert_uint_ne(mt_load_relaxed(hit.slot), hit.word);
+        ck_assert(!l1_fill(fixture.l1, &asked, &lease, VALUE, clock_coarse_ns() + NS_PER_S));
+        fill_until_reclaims("m", 1, 3000);
 }
 END_TEST
 
@@ -605,6 +638,7 @@ int main(void)
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
         tcase_add_test(usual, noise_in_the_log);
+        tcase_add_test(usual, noise_in_a_piece);
         tcase_add_loop_test(usual, hostile_segment, 0, 20);
         tcase_add_test(usual, pieces_of_all_lengths);
         tcase_add_test(usual, pieces_move);
