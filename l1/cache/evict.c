@@ -341,14 +341,15 @@ static void evict_count_sealed(const struct l1 *l1, uint32_t number, uint32_t de
 {
         const struct logseg_shm *shm = &l1->logsegs[number];
         uint32_t                 kind = mt_load_relaxed(&shm->kind) == LOGSEG_MAIN ? LOGSEG_MAIN : LOGSEG_SMALL;
-        uint64_t                 items = mt_load_relaxed(&shm->items), seq = mt_load_relaxed(&shm->sealed_seq);
-        uint64_t                 dead = logseg_dead_items(l1, number, deadline_now);
+        uint32_t                 items = mt_load_relaxed(&shm->items); /* once: it is not ours, and a divisor */
+        uint64_t                 seq = mt_load_relaxed(&shm->sealed_seq);
+        uint64_t                 dead = logseg_dead_items(l1, number, items, deadline_now);
 
         if (seq < oldest_seq[kind]) {
                 oldest_seq[kind] = seq;
                 census->oldest[kind] = number;
         }
-        if (2 * dead >= items && dead * 1024 > *dead_part * items) {
+        if (dead != 0 && 2 * dead >= items && dead * 1024 > *dead_part * items) {
                 *dead_part = dead * 1024 / items;
                 census->mostly_dead = number;
         }

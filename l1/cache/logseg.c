@@ -104,10 +104,9 @@ void logseg_note_dead(struct l1 *l1, uint64_t word)
                 mt_fetch_add_relaxed(&l1->logsegs[number].dead, 1);
 }
 
-uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now)
+uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t items, uint32_t deadline_now)
 {
         const struct logseg_shm *shm = logseg_shm_at(l1, number);
-        uint32_t                 items = mt_load_relaxed(&shm->items);
         uint32_t                 age = deadline_now - mt_load_relaxed(&shm->opened);
         uint64_t                 dead = mt_load_relaxed(&shm->dead);
 

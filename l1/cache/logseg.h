@@ -48,8 +48,8 @@ int logseg_spare(const struct l1 *l1, uint64_t need);
 
 /* The LIVE word was taken out of its slot, or replaced: its item is dead. A hint by which reclaim chooses. */
 void logseg_note_dead(struct l1 *l1, uint64_t word);
-/* An estimate of how many items of a sealed one are dead or past their deadline; never more than `items`. */
-uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now);
+/* An estimate of how many of the items that a sealed one has are dead or past their deadline; never more than that. */
+uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t items, uint32_t deadline_now);
 
 static inline char *logseg_at(const struct l1 *l1, const struct logseg *seg)
 {
