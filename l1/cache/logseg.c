@@ -230,19 +230,19 @@ static bool logseg_open(struct l1 *l1, enum logseg_kind kind, uint64_t need, uin
 
 bool logseg_is_listed(const struct l1 *l1, uint32_t number)
 {
-        for (uint32_t kind = 0; kind < LOGSEG_KINDS; kind++) {
-                for (uint32_t i = 0; i < LOGSEG_OPEN_MAX; i++) {
-                        if (mt_load_acquire(&l1->header->open[kind][i]) == number + 1)
-                                return true;
-                }
+        uint32_t kind = mt_load_relaxed(&l1->logsegs[number].kind);
+
+        for (uint32_t i = 0; kind < LOGSEG_KINDS && i < LOGSEG_OPEN_MAX; i++) {
+                if (mt_load_acquire(&l1->header->open[kind][i]) == number + 1)
+                        return true;
         }
         return false;
 }
 
-/* Own what is listed at *open if it still takes in `need` bytes; seal it if it does not. *word: what stands there.
- * *busy: the living own it. */
-static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, uint64_t need, uint64_t self, bool look,
-                                uint32_t *word, bool *busy, struct logseg *seg)
+/* Own what is listed at *open if it still takes in `need` bytes; seal it if it does not. *word: what stands there; it
+ * may have been sealed, reclaimed and opened for the other log since. *busy: the living own it. */
+static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, enum logseg_kind kind, uint64_t need,
+                                uint64_t self, bool look, uint32_t *word, bool *busy, struct logseg *seg)
 {
         *word = mt_load_acquire(open);
         *busy = false;
@@ -251,7 +251,7 @@ static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, uint64_t 
         *busy = !logseg_own(l1, *word - 1, self, look, seg);
         if (*busy)
                 return false;
-        if (mt_load_relaxed(&seg->shm->state) == LOGSEG_OPEN) {
+        if (mt_load_relaxed(&seg->shm->state) == LOGSEG_OPEN && mt_load_relaxed(&seg->shm->kind) == kind) {
                 if (logseg_has_room(l1, seg, need))
                         return true;
                 logseg_seal(l1, seg);
@@ -279,14 +279,14 @@ static bool logseg_begin_at(struct l1 *l1, _Atomic uint32_t *open, enum logseg_k
         uint32_t word;
         bool     busy;
 
-        if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
+        if (logseg_begin_listed(l1, open, kind, need, self, look, &word, &busy, seg))
                 return true;
         if (busy)
                 return false;
         if (!kept) {
                 /* What the reclaim keeps may itself have opened one there. */
                 evict_make_room(l1, self, need);
-                if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
+                if (logseg_begin_listed(l1, open, kind, need, self, look, &word, &busy, seg))
                         return true;
         }
         return !busy && logseg_begin_new(l1, open, word, kind, need, self, seg);

@@ -263,6 +263,29 @@ START_TEST(stopped_owners)
 }
 END_TEST
 
+/* A place in the list names a log segment that has been sealed, reclaimed and opened for the other log since. */
+START_TEST(listed_for_the_other_log)
+{
+        struct l1_key key = fixture_key(mt_bytes_of("k"));
+        struct logseg seg;
+        struct l1_hit hit;
+
+        ck_assert(logseg_begin(fixture.l1, LOGSEG_MAIN, 100, &seg));
+        logseg_end(&seg);
+        mt_store_relaxed(&fixture.l1->header->open[LOGSEG_SMALL][0], seg.number + 1);
+        ck_assert(fixture_put(key.key, VALUE));
+        ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert_uint_ne(slot_offset(hit.word) / (fixture.l1->logseg_mask + 1), seg.number);
+        ck_assert(logseg_is_listed(fixture.l1, seg.number));
+        /* Nor does it keep one from being found that its own log does not list. */
+        mt_store_relaxed(&fixture.l1->header->open[LOGSEG_SMALL][1], seg.number + 1);
+        mt_store_relaxed(&fixture.l1->header->open[LOGSEG_MAIN][0], 0);
+        ck_assert(!logseg_is_listed(fixture.l1, seg.number));
+        l1_tend(fixture.l1, clock_coarse_ns(), 0);
+        ck_assert_uint_eq(mt_load_relaxed(&fixture.l1->logsegs[seg.number].state), LOGSEG_FREE);
+}
+END_TEST
+
 static void die_reclaiming(void)
 {
         struct logseg victim;
@@ -635,6 +658,7 @@ int main(void)
         tcase_add_test(usual, copy_across_reclaim);
         tcase_add_test(usual, dead_owner);
         tcase_add_test(usual, stopped_owners);
+        tcase_add_test(usual, listed_for_the_other_log);
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
         tcase_add_test(usual, noise_in_the_log);
