@@ -322,7 +322,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
 
 /* What one look over the log segments finds; logseg_count where there is none of a kind. */
 struct evict_census {
-        uint32_t left;                 /* half reclaimed, or opened and never listed: by one that died */
+        uint32_t left;                 /* half reclaimed, half taken, or opened and never listed: by one that died */
         uint32_t mostly_dead;          /* the one with the largest part of its items dead, if that is half or more */
         uint32_t oldest[LOGSEG_KINDS]; /* sealed */
         uint64_t main_bytes;
@@ -369,8 +369,8 @@ static void evict_take_census(const struct l1 *l1, struct evict_census *census)
                 census->usable += state != LOGSEG_FREE;
                 if (state != LOGSEG_FREE && mt_load_relaxed(&shm->kind) == LOGSEG_MAIN)
                         census->main_bytes += mt_load_relaxed(&shm->head);
-                if (state == LOGSEG_FREE || (state == LOGSEG_OPEN && logseg_is_listed(l1, i)) ||
-                    !evict_may_own(l1, i, &looks))
+                if ((state == LOGSEG_FREE && mt_load_relaxed(&shm->owner) == 0) ||
+                    (state == LOGSEG_OPEN && logseg_is_listed(l1, i)) || !evict_may_own(l1, i, &looks))
                         continue;
                 if (state == LOGSEG_SEALED)
                         evict_count_sealed(l1, i, now, oldest_seq, &dead_part, census);
@@ -403,7 +403,7 @@ static uint32_t evict_choose(const struct l1 *l1, enum evict_greed greed, bool *
         return census.oldest[LOGSEG_SMALL];
 }
 
-/* Still what it was chosen as, now that it is ours? */
+/* Still what it was chosen as, now that it is ours? A free one that the dead held is free again with that. */
 static bool evict_is_ripe(const struct l1 *l1, uint32_t number)
 {
         uint32_t state = mt_load_relaxed(&l1->logsegs[number].state);

@@ -171,7 +171,8 @@ int logseg_spare(const struct l1 *l1, uint64_t need)
                 if (!logseg_is_usable(shm, need, grow))
                         continue;
                 usable++;
-                unused += mt_load_relaxed(&shm->state) == LOGSEG_FREE;
+                /* Somebody may have stopped while taking it. */
+                unused += mt_load_relaxed(&shm->state) == LOGSEG_FREE && mt_load_relaxed(&shm->owner) == 0;
         }
         /* Two: one for each log. A log of a few log segments has none to spare. */
         return unused - (usable >= 16 ? 2 : usable >= 4 ? 1 : 0);

@@ -263,6 +263,47 @@ START_TEST(stopped_owners)
 }
 END_TEST
 
+static void take_free_and_stop(void)
+{
+        struct logseg seg;
+        bool          held_one = false;
+
+        for (uint32_t i = fixture.l1->geometry.logseg_count; i > 0 && !held_one; i--)
+                held_one = mt_load_relaxed(&fixture.l1->logsegs[i - 1].state) == LOGSEG_FREE &&
+                           logseg_own(fixture.l1, i - 1, l1_self(fixture.l1), false, &seg);
+        (void)!write(held[1], held_one ? "y" : "n", 1);
+        for (;;)
+                pause();
+}
+
+/* Those who stand still while they take a free log segment keep nobody from reclaiming others; when they die theirs is
+ * used again, wherever it is. */
+START_TEST(stopped_takers)
+{
+        pid_t pid[3];
+        char  c;
+
+        ck_assert_int_eq(pipe(held), 0);
+        for (int i = 0; i < 3; i++) {
+                pid[i] = fork();
+                if (pid[i] == 0) {
+                        l1_after_fork(fixture.l1);
+                        take_free_and_stop();
+                }
+                ck_assert_int_eq(read(held[0], &c, 1), 1);
+                ck_assert_int_eq(c, 'y');
+        }
+        fill_until_reclaims("k", 3, 3000);
+        for (int i = 0; i < 3; i++) {
+                kill(pid[i], SIGKILL);
+                waitpid(pid[i], NULL, 0);
+        }
+        fill_until_reclaims("l", 3, 3000);
+        for (uint32_t i = 0; i < fixture.l1->geometry.logseg_count; i++)
+                ck_assert_uint_eq(mt_load_relaxed(&fixture.l1->logsegs[i].owner), 0);
+}
+END_TEST
+
 /* A place in the list names a log segment that has been sealed, reclaimed and opened for the other log since. */
 START_TEST(listed_for_the_other_log)
 {
@@ -658,6 +699,7 @@ int main(void)
         tcase_add_test(usual, copy_across_reclaim);
         tcase_add_test(usual, dead_owner);
         tcase_add_test(usual, stopped_owners);
+        tcase_add_test(usual, stopped_takers);
         tcase_add_test(usual, listed_for_the_other_log);
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
