@@ -11,12 +11,12 @@
  * one that owns the log segment next, which has seen the clearing through the owner word and fences too. If the reader
  * saw one new byte, its second load sees the slot cleared, or filled with something later; that is a different word,
  * because the generation is part of it: one and the same word comes again only after 65,536 reclaims of this log
- * segment between the two loads of one copy, at the same offset, with the same tag. The same guards a reader that was
- * stopped in between.
+ * segment between the two loads of one copy, at the same offset, with the same tag. Log segments that are filled with
+ * what is soon dead come round three at a time: 65,536 times in an hour where 256 KiB are filled 50 times a second. A
+ * reader can be stopped for that long: see l1_in_time().
  *
  * A reclaimer that dies leaves RECLAIM under a dead owner: its head still says what there is to walk, and whoever
  * comes next walks it again from the start; slots that were cleared or moved before are simply not found.
- *
  *
  * The same for a value in pieces. A piece is reached through the list that its owner's slot points to, and carries the
  * hash of that slot and the lease under which it was written. Before a piece's log segment is used again, the slot is
