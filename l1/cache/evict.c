@@ -408,8 +408,7 @@ static bool evict_is_ripe(const struct l1 *l1, uint32_t number)
 {
         uint32_t state = mt_load_relaxed(&l1->logsegs[number].state);
 
-        return state == LOGSEG_SEALED || state == LOGSEG_RECLAIM ||
-               (state == LOGSEG_OPEN && !logseg_is_listed(l1, number));
+        return state != LOGSEG_FREE && (state != LOGSEG_OPEN || !logseg_is_listed(l1, number));
 }
 
 /* False: there is nothing to reclaim. */

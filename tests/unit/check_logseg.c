@@ -402,6 +402,17 @@ START_TEST(dead_opener)
 }
 END_TEST
 
+/* A state that there is not: somebody else's doing, and its place is had again like what the dead left. */
+START_TEST(unknown_state)
+{
+        struct logseg_shm *shm = &fixture.l1->logsegs[fixture.l1->geometry.logseg_count - 1];
+
+        mt_store_relaxed(&shm->state, LOGSEG_RECLAIM + 1);
+        fill_until_reclaims("k", 3, 3000);
+        ck_assert_uint_le(mt_load_relaxed(&shm->state), LOGSEG_RECLAIM);
+}
+END_TEST
+
 /* Fill until a reclaim has met what makes no sense. The fill that meets it is itself refused. */
 static void fill_until_corrupt(const char *stem)
 {
@@ -728,6 +739,7 @@ int main(void)
         tcase_add_test(usual, listed_for_the_other_log);
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
+        tcase_add_test(usual, unknown_state);
         tcase_add_test(usual, noise_in_the_log);
         tcase_add_test(usual, noise_in_a_piece);
         tcase_add_loop_test(usual, hostile_segment, 0, 20);
