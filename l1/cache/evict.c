@@ -301,7 +301,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
                 .deadline_now = segment_deadline_now(l1, clock_coarse_ns()),
         };
 
-        mt_store_release(&victim->shm->state, LOGSEG_RECLAIM);
+        mt_store_release(&victim->shm->state, LOGSEG_RECLAIM); /* [V]: pairs with verify.c */
         namespace_filter_build(l1, &run.living);
         evict_walk(&run);
         for (uint32_t kind = 0; kind < LOGSEG_KINDS; kind++)
@@ -309,6 +309,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
         /* [R2] release: the slots are cleared before any later byte; pairs with [R1] in l1_copy(). */
         mt_fence_release();
         victim->generation++;
+        /* [V] release: pairs with verify.c; no slot holds the old one any more. */
         mt_store_release(&victim->shm->generation, victim->generation);
         logseg_clear(victim);
         ghost_age(l1, run.forgotten);
@@ -445,6 +446,7 @@ void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns)
         if (MT_LIKELY(now_ns - tended_ns < every_ns) || !segment_enter(l1))
                 return;
         self = process_self(l1);
+        /* Orders nothing: who is first does it. */
         if (self != 0 && mt_cas_acq_rel(&l1->header->tended_ns, &tended_ns, now_ns)) {
                 while (done < EVICT_TEND && evict_one(l1, self, EVICT_NO_LOSS, false))
                         done += l1->logseg_mask + 1;

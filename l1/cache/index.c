@@ -10,6 +10,7 @@ int index_find_item(const struct index_place *place, uint32_t generation, uint64
         uint64_t wanted = slot_live(0, generation, offset), others = ~(SLOT_TAG_MASK << 48);
 
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+                /* Relaxed: it was published before its log segment was disowned, and we have owned that since [O1]. */
                 *word = mt_load_relaxed(index_slot(place, i));
                 if ((*word & others) == wanted)
                         return (int)i;

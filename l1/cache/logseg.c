@@ -84,6 +84,7 @@ static void logseg_count_items(struct logseg *seg, uint32_t items, uint32_t dead
 void logseg_commit(struct logseg *seg, uint64_t size, uint32_t items, uint32_t deadline)
 {
         seg->head += (uint32_t)size;
+        /* [V] release: pairs with the acquire in verify.c; all below head is whole items. */
         mt_store_release(&seg->shm->head, seg->head);
         logseg_count_items(seg, items, deadline);
 }
@@ -118,6 +119,8 @@ uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t items,
 void logseg_clear(struct logseg *seg)
 {
         seg->head = 0;
+        /* [V] release, as in logseg_commit(). Owners need none of it: they have [O1]. And in this order, so that who
+         * dies here leaves one that is reclaimed again or is free. */
         mt_store_release(&seg->shm->head, 0);
         mt_store_release(&seg->shm->state, LOGSEG_FREE);
 }
@@ -234,6 +237,8 @@ bool logseg_is_listed(const struct l1 *l1, uint32_t number)
         uint32_t kind = mt_load_relaxed(&l1->logsegs[number].kind);
 
         for (uint32_t i = 0; kind < LOGSEG_KINDS && i < LOGSEG_OPEN_MAX; i++) {
+                /* [O2] acquire: pairs with the listing in logseg_begin_new(). Who owns it sees it by [O1] as well: it
+                 * was listed before it was disowned. */
                 if (mt_load_acquire(&l1->header->open[kind][i]) == number + 1)
                         return true;
         }
@@ -245,7 +250,7 @@ bool logseg_is_listed(const struct l1 *l1, uint32_t number)
 static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, enum logseg_kind kind, uint64_t need,
                                 uint64_t self, bool look, uint32_t *word, bool *busy, struct logseg *seg)
 {
-        *word = mt_load_acquire(open);
+        *word = mt_load_acquire(open); /* [O2]; a number alone: all else is read after [O1] */
         *busy = false;
         if (*word - 1 >= l1->geometry.logseg_count)
                 return false;
@@ -267,6 +272,7 @@ static bool logseg_begin_new(struct l1 *l1, _Atomic uint32_t *open, uint32_t wor
 {
         if (!logseg_open(l1, kind, need, self, seg))
                 return false;
+        /* [O2] release: it is open, and of this kind, for those who find it here. */
         if (mt_cas_acq_rel(open, &word, seg->number + 1))
                 return true;
         logseg_clear(seg);
