@@ -70,8 +70,8 @@ static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t 
                 l1_note_expired(l1);
                 return (struct l1_hit){.slot = NULL};
         }
-        return (struct l1_hit){found.value, found.vlen, found.nil,
-                               slot,        word,       MT_UNLIKELY(found.in_pieces) ? l1 : NULL};
+        return (struct l1_hit){found.value, found.vlen, found.nil, slot, word, MT_UNLIKELY(found.in_pieces) ? l1 : NULL,
+                               now_ns};
 }
 
 /* One candidate after the other: all but the first are other keys with the same tag. */
@@ -128,6 +128,19 @@ void l1_prefetch(const struct l1 *l1, uint64_t hash)
         __builtin_prefetch(place.bucket[1]);
 }
 
+/* The generation in a word has 16 bits: the very same word can stand there again once its log segment has been
+ * reclaimed 65,536 times (evict.c). For that, 16 KiB at least are written so often: not in a tenth of a second, but a
+ * reader may be stopped for hours between find and the end of copy. Where the look at the clock does not show beside
+ * the copying, it is what tells. For what is short, which is some 50 ns from find to copy, a stop has to hit these, and
+ * to end in the one of 65,536 generations, with the same key or tag at the same place: that is left to chance. */
+#define L1_COPY_LONG 1024u
+#define L1_COPY_NS   (100 * NS_PER_MS)
+
+static inline bool l1_in_time(const struct l1_hit *hit)
+{
+        return MT_LIKELY(hit->len <= L1_COPY_LONG) || clock_coarse_ns() - hit->now_ns < L1_COPY_NS;
+}
+
 bool l1_copy(const struct l1_hit *hit, void *to)
 {
         if (MT_UNLIKELY(hit->pieces != NULL)) {
@@ -139,7 +152,7 @@ bool l1_copy(const struct l1_hit *hit, void *to)
         /* [R1] acquire: pairs with [R2] in evict.c and logseg.c. If a byte was already that of another item, the slot
          * is seen changed here. */
         mt_fence_acquire();
-        return mt_load_relaxed(hit->slot) == hit->word;
+        return mt_load_relaxed(hit->slot) == hit->word && l1_in_time(hit);
 }
 
 /* ------------------------------------------------------------------------------------------ attach and let go */

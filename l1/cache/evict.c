@@ -11,12 +11,12 @@
  * one that owns the log segment next, which has seen the clearing through the owner word and fences too. If the reader
  * saw one new byte, its second load sees the slot cleared, or filled with something later; that is a different word,
  * because the generation is part of it: one and the same word comes again only after 65,536 reclaims of this log
- * segment between the two loads of one copy, at the same offset, with the same tag. The same guards a reader that was
- * stopped in between.
+ * segment between the two loads of one copy, at the same offset, with the same tag. Log segments that are filled with
+ * what is soon dead come round three at a time: 65,536 times in an hour where 256 KiB are filled 50 times a second. A
+ * reader can be stopped for that long: see l1_in_time().
  *
  * A reclaimer that dies leaves RECLAIM under a dead owner: its head still says what there is to walk, and whoever
  * comes next walks it again from the start; slots that were cleared or moved before are simply not found.
- *
  *
  * The same for a value in pieces. A piece is reached through the list that its owner's slot points to, and carries the
  * hash of that slot and the lease under which it was written. Before a piece's log segment is used again, the slot is
@@ -157,6 +157,14 @@ static void evict_item(struct evict_run *run, struct evict_entry *e)
 
 /* ------------------------------------------------------------------------------------------------------ one piece */
 
+/* Does the slot still hold it? Then what was read where it points was what it points to. [R1] acquire: pairs with [R2]
+ * of the reclaim that makes room for other bytes there. */
+static bool evict_still(const _Atomic uint64_t *slot, uint64_t word)
+{
+        mt_fence_acquire();
+        return mt_load_relaxed(slot) == word;
+}
+
 /* Put the piece elsewhere, and behind it the list as it is then; turn the slot to that list. The mark is counted down
  * when the last piece moves: all of them are kept, or none. */
 static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e, uint64_t nth, const struct item *list,
@@ -176,6 +184,9 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
         mt_copy_to_shared(at, run->l1->log + e->offset, e->item.size);
         mt_copy_to_shared(at + e->item.size, run->l1->log + list_offset, list->size);
         mt_copy_to_shared(at + e->item.size + place_in_list, &moved, sizeof moved);
+        /* The list is in a log segment that is not ours: nothing but a whole item is ever committed. */
+        if (!evict_still(index_slot(&e->place, i), word))
+                return false;
         logseg_note_list(keep);
         logseg_commit(keep, size, 1, list->deadline); /* lists that were moved count for nothing: they are small */
         /* [B] release: as in l1_fill(). */
@@ -187,6 +198,13 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
                 mt_store_relaxed(index_mark(&e->place, i), evict_mark_of(run, mark));
         run->kept_bytes += e->item.size;
         return true;
+}
+
+/* The number of the piece at this offset in the list that the LIVE word points to; -1: none, or no list. */
+static int64_t evict_find_piece(const struct l1 *l1, uint64_t word, uint64_t offset, struct item *list)
+{
+        return item_read(l1, slot_offset(word), list) && list->form == ITEM_FORM_LIST ? item_list_find(l1, list, offset)
+                                                                                      : -1;
 }
 
 /* One look at a slot that may belong to the piece's owner. True: nothing there depends on the piece any more. */
@@ -202,15 +220,11 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
                 return true;
         if (slot_state(word) == SLOT_PENDING)
                 return word != e->owner.pending || mt_cas_acq_rel(index_slot(&e->place, i), &word, 0);
-        nth = item_read(l1, slot_offset(word), &list) && list.form == ITEM_FORM_LIST
-                      ? item_list_find(l1, &list, e->offset)
-                      : -1;
-        if (nth < 0) {
-                /* Not its owner, unless the list was moved and its old place written over while we read it. [R1]
-                 * acquire: pairs with [R2]; then the slot is seen changed. */
-                mt_fence_acquire();
-                return mt_load_relaxed(index_slot(&e->place, i)) == word;
-        }
+        nth = evict_find_piece(l1, word, e->offset, &list);
+        /* What we read there was its list only if the slot still says so: another reclaim may have moved the list, and
+         * somebody else have filled its place since. */
+        if (nth < 0)
+                return evict_still(index_slot(&e->place, i), word);
         if (evict_lives(run, &list) && evict_keeps(run, e->item.size, mark) &&
             evict_move_piece(run, e, (uint64_t)nth, &list, slot_offset(word), i, word, mark))
                 return true;
@@ -289,7 +303,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
                 .deadline_now = segment_deadline_now(l1, clock_coarse_ns()),
         };
 
-        mt_store_release(&victim->shm->state, LOGSEG_RECLAIM);
+        mt_store_release(&victim->shm->state, LOGSEG_RECLAIM); /* [V]: pairs with verify.c */
         namespace_filter_build(l1, &run.living);
         evict_walk(&run);
         for (uint32_t kind = 0; kind < LOGSEG_KINDS; kind++)
@@ -297,6 +311,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
         /* [R2] release: the slots are cleared before any later byte; pairs with [R1] in l1_copy(). */
         mt_fence_release();
         victim->generation++;
+        /* [V] release: pairs with verify.c; no slot holds the old one any more. */
         mt_store_release(&victim->shm->generation, victim->generation);
         logseg_clear(victim);
         ghost_age(l1, run.forgotten);
@@ -310,7 +325,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
 
 /* What one look over the log segments finds; logseg_count where there is none of a kind. */
 struct evict_census {
-        uint32_t left;                 /* half reclaimed, or opened and never listed: by one that died */
+        uint32_t left;                 /* half reclaimed, half taken, or opened and never listed: by one that died */
         uint32_t mostly_dead;          /* the one with the largest part of its items dead, if that is half or more */
         uint32_t oldest[LOGSEG_KINDS]; /* sealed */
         uint32_t used, in_main;        /* not free; of these, of the main log */
@@ -328,8 +343,9 @@ static void evict_count_sealed(const struct l1 *l1, uint32_t number, uint32_t de
 {
         const struct logseg_shm *shm = &l1->logsegs[number];
         uint32_t                 kind = mt_load_relaxed(&shm->kind) == LOGSEG_MAIN ? LOGSEG_MAIN : LOGSEG_SMALL;
-        uint64_t                 items = mt_load_relaxed(&shm->items), seq = mt_load_relaxed(&shm->sealed_seq);
-        uint64_t                 dead = logseg_dead_items(l1, number, deadline_now);
+        uint32_t                 items = mt_load_relaxed(&shm->items); /* once: it is not ours, and a divisor */
+        uint64_t                 seq = mt_load_relaxed(&shm->sealed_seq);
+        uint64_t                 dead = logseg_dead_items(l1, number, items, deadline_now);
 
         if (seq < oldest_seq[kind]) {
                 oldest_seq[kind] = seq;
@@ -338,7 +354,7 @@ static void evict_count_sealed(const struct l1 *l1, uint32_t number, uint32_t de
         /* Not the youngest: somebody may be filling a value whose pieces are there, and would lose his lease. */
         if (mt_load_relaxed(&l1->header->seal_next) - seq < l1->geometry.logseg_count / EVICT_YOUNG)
                 return;
-        if (2 * dead >= items && dead * 1024 > *dead_part * items) {
+        if (dead != 0 && 2 * dead >= items && dead * 1024 > *dead_part * items) {
                 *dead_part = dead * 1024 / items;
                 census->mostly_dead = number;
         }
@@ -357,8 +373,8 @@ static void evict_take_census(const struct l1 *l1, struct evict_census *census)
 
                 census->used += state != LOGSEG_FREE;
                 census->in_main += state != LOGSEG_FREE && mt_load_relaxed(&shm->kind) == LOGSEG_MAIN;
-                if (state == LOGSEG_FREE || (state == LOGSEG_OPEN && logseg_is_listed(l1, i)) ||
-                    !evict_may_own(l1, i, &looks))
+                if ((state == LOGSEG_FREE && mt_load_relaxed(&shm->owner) == 0) ||
+                    (state == LOGSEG_OPEN && logseg_is_listed(l1, i)) || !evict_may_own(l1, i, &looks))
                         continue;
                 if (state == LOGSEG_SEALED)
                         evict_count_sealed(l1, i, now, oldest_seq, &dead_part, census);
@@ -391,13 +407,12 @@ static uint32_t evict_choose(const struct l1 *l1, enum evict_greed greed, bool *
         return census.oldest[LOGSEG_SMALL];
 }
 
-/* Still what it was chosen as, now that it is ours? */
+/* Still what it was chosen as, now that it is ours? A free one that the dead held is free again with that. */
 static bool evict_is_ripe(const struct l1 *l1, uint32_t number)
 {
         uint32_t state = mt_load_relaxed(&l1->logsegs[number].state);
 
-        return state == LOGSEG_SEALED || state == LOGSEG_RECLAIM ||
-               (state == LOGSEG_OPEN && !logseg_is_listed(l1, number));
+        return state != LOGSEG_FREE && (state != LOGSEG_OPEN || !logseg_is_listed(l1, number));
 }
 
 /* False: there is nothing to reclaim. */
@@ -434,6 +449,7 @@ void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns)
         if (MT_LIKELY(now_ns - tended_ns < every_ns) || !segment_enter(l1))
                 return;
         self = process_self(l1);
+        /* Orders nothing: who is first does it. */
         if (self != 0 && mt_cas_acq_rel(&l1->header->tended_ns, &tended_ns, now_ns)) {
                 logseg_relieve(l1, self);
                 while (done < EVICT_TEND && evict_one(l1, self, EVICT_NO_LOSS, false))

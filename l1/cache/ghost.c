@@ -1,4 +1,8 @@
-/* ghost.c - three entries in a free slot. */
+/* ghost.c - three entries in a free slot.
+ *
+ * A ghost orders nothing: it is a hint, and no byte is read by it. What matters is that each compare-and-swap names the
+ * whole word: one that meets PENDING or LIVE where a ghost was fails, and a ghost that is the same word again is as
+ * free as it was. That a LIVE word is gone is what [R2] in evict.c orders. */
 #include "ghost.h"
 
 #define GHOST_ENTRIES    3u

@@ -125,7 +125,7 @@ static int lease_choose(struct l1 *l1, const struct index_place *place, const st
         int ours = -1;
 
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                uint64_t found = mt_load_acquire(index_slot(place, i));
+                uint64_t found = mt_load_acquire(index_slot(place, i)); /* [A]: pairs with [B], the item is whole */
 
                 if (slot_is_free(found) || slot_tag(found) != place->tag)
                         continue;
@@ -178,7 +178,9 @@ bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, ui
                 mt_store_relaxed(index_mark(&place, (unsigned)i), slot_birth(now_ns));
                 if (!mt_cas_acq_rel(index_slot(&place, (unsigned)i), &found, slot_pending(place.tag, token)))
                         continue;
-                /* [S] full: PENDING stands where every remover looks before GET leaves this process. */
+                /* [S] full: PENDING stands where every remover looks before GET leaves this process. Pairs with the
+                 * server: if it answered before the write, the invalidation that the write causes is read after this,
+                 * and l1_remove() finds PENDING or what came of it. */
                 mt_fence_full();
                 lease_note_replaced(l1, word, place.tag);
                 *lease = (struct l1_lease){index_slot(&place, (unsigned)i), slot_pending(place.tag, token),
@@ -331,10 +333,11 @@ unsigned l1_remove(struct l1 *l1, uint64_t hash)
         if (!l1->writable)
                 return 0;
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                uint64_t word = mt_load_acquire(index_slot(&place, i));
+                uint64_t word = mt_load_acquire(index_slot(&place, i)); /* [S]; no item is read */
 
                 if (slot_is_free(word) || slot_tag(word) != place.tag)
                         continue;
+                /* Before freshness is renewed: [F2] in fence.c orders that. */
                 word = mt_exchange_acq_rel(index_slot(&place, i), 0);
                 cleared += !slot_is_free(word);
                 if (slot_state(word) == SLOT_LIVE)

@@ -85,6 +85,7 @@ static void logseg_count_items(struct logseg *seg, uint32_t items, uint32_t dead
 void logseg_commit(struct logseg *seg, uint64_t size, uint32_t items, uint32_t deadline)
 {
         seg->head += (uint32_t)size;
+        /* [V] release: pairs with the acquire in verify.c; all below head is whole items. */
         mt_store_release(&seg->shm->head, seg->head);
         logseg_count_items(seg, items, deadline);
 }
@@ -136,10 +137,9 @@ void logseg_note_dead(struct l1 *l1, uint64_t word)
                 logseg_note_dead_pieces(l1, slot_offset(word));
 }
 
-uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now)
+uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t items, uint32_t deadline_now)
 {
         const struct logseg_shm *shm = logseg_shm_at(l1, number);
-        uint32_t                 items = mt_load_relaxed(&shm->items);
         uint32_t                 age = deadline_now - mt_load_relaxed(&shm->opened);
         uint64_t                 dead = mt_load_relaxed(&shm->dead);
 
@@ -151,6 +151,8 @@ uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadli
 void logseg_clear(struct logseg *seg)
 {
         seg->head = 0;
+        /* [V] release, as in logseg_commit(). Owners need none of it: they have [O1]. And in this order, so that who
+         * dies here leaves one that is reclaimed again or is free. */
         mt_store_release(&seg->shm->head, 0);
         mt_store_release(&seg->shm->state, LOGSEG_FREE);
 }
@@ -204,7 +206,8 @@ int logseg_spare(const struct l1 *l1, uint64_t need)
                 if (!logseg_is_usable(shm, need, grow))
                         continue;
                 usable++;
-                unused += mt_load_relaxed(&shm->state) == LOGSEG_FREE;
+                /* Somebody may have stopped while taking it. */
+                unused += mt_load_relaxed(&shm->state) == LOGSEG_FREE && mt_load_relaxed(&shm->owner) == 0;
         }
         /* Two: one for each log. A log of a few log segments has none to spare. */
         return unused - (usable >= 16 ? 2 : usable >= 4 ? 1 : 0);
@@ -264,11 +267,13 @@ static bool logseg_open(struct l1 *l1, enum logseg_kind kind, uint64_t need, uin
 
 bool logseg_is_listed(const struct l1 *l1, uint32_t number)
 {
-        for (uint32_t kind = 0; kind < LOGSEG_KINDS; kind++) {
-                for (uint32_t i = 0; i < LOGSEG_OPEN_MAX; i++) {
-                        if (mt_load_acquire(&l1->header->open[kind][i]) == number + 1)
-                                return true;
-                }
+        uint32_t kind = mt_load_relaxed(&l1->logsegs[number].kind);
+
+        for (uint32_t i = 0; kind < LOGSEG_KINDS && i < LOGSEG_OPEN_MAX; i++) {
+                /* [O2] acquire: pairs with the listing in logseg_begin_new(). Who owns it sees it by [O1] as well: it
+                 * was listed before it was disowned. */
+                if (mt_load_acquire(&l1->header->open[kind][i]) == number + 1)
+                        return true;
         }
         return false;
 }
@@ -285,19 +290,19 @@ void logseg_relieve(struct l1 *l1, uint64_t self)
         }
 }
 
-/* Own what is listed at *open if it still takes in `need` bytes; seal it if it does not. *word: what stands there.
- * *busy: the living own it. */
-static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, uint64_t need, uint64_t self, bool look,
-                                uint32_t *word, bool *busy, struct logseg *seg)
+/* Own what is listed at *open if it still takes in `need` bytes; seal it if it does not. *word: what stands there; it
+ * may have been sealed, reclaimed and opened for the other log since. *busy: the living own it. */
+static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, enum logseg_kind kind, uint64_t need,
+                                uint64_t self, bool look, uint32_t *word, bool *busy, struct logseg *seg)
 {
-        *word = mt_load_acquire(open);
+        *word = mt_load_acquire(open); /* [O2]; a number alone: all else is read after [O1] */
         *busy = false;
         if (*word - 1 >= l1->geometry.logseg_count)
                 return false;
         *busy = !logseg_own(l1, *word - 1, self, look, seg);
         if (*busy)
                 return false;
-        if (mt_load_relaxed(&seg->shm->state) == LOGSEG_OPEN) {
+        if (mt_load_relaxed(&seg->shm->state) == LOGSEG_OPEN && mt_load_relaxed(&seg->shm->kind) == kind) {
                 if (logseg_has_room(l1, seg, need))
                         return true;
                 logseg_seal(l1, seg);
@@ -312,6 +317,7 @@ static bool logseg_begin_new(struct l1 *l1, _Atomic uint32_t *open, uint32_t wor
 {
         if (!logseg_open(l1, kind, need, self, seg))
                 return false;
+        /* [O2] release: it is open, and of this kind, for those who find it here. */
         if (mt_cas_acq_rel(open, &word, seg->number + 1))
                 return true;
         logseg_clear(seg);
@@ -337,7 +343,7 @@ static bool logseg_begin_at(struct l1 *l1, _Atomic uint32_t *open, enum logseg_k
         uint32_t word, still = 0;
         bool     busy;
 
-        if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
+        if (logseg_begin_listed(l1, open, kind, need, self, look, &word, &busy, seg))
                 return true;
         if (busy && look && logseg_stands_still(l1, open, word))
                 still = word;
@@ -346,7 +352,7 @@ static bool logseg_begin_at(struct l1 *l1, _Atomic uint32_t *open, enum logseg_k
         if (!kept) {
                 /* What the reclaim keeps may itself have opened one there. */
                 evict_make_room(l1, self, need);
-                if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
+                if (logseg_begin_listed(l1, open, kind, need, self, look, &word, &busy, seg))
                         return true;
         }
         return (!busy || word == still) && logseg_begin_new(l1, open, word, kind, need, self, seg);

@@ -39,7 +39,7 @@ void logseg_end(struct logseg *seg);
 bool logseg_own(struct l1 *l1, uint32_t number, uint64_t self, bool look, struct logseg *seg);
 /* Is there room for n more bytes, with memory behind them? Takes memory when it may. */
 bool logseg_has_room(struct l1 *l1, struct logseg *seg, uint64_t n);
-bool logseg_is_listed(const struct l1 *l1, uint32_t number); /* among those that writers look at */
+bool logseg_is_listed(const struct l1 *l1, uint32_t number); /* among those that writers of its log look at */
 /* Those among them that the dead own are nobody's again. Reads /proc. */
 void logseg_relieve(struct l1 *l1, uint64_t self);
 /* Empty, so that a writer may take it: no slot points there any more. */
@@ -53,8 +53,8 @@ void logseg_note_list(struct logseg *seg);
 /* The LIVE word was taken out of its slot, or replaced: its item is dead, with the pieces that it may have. A hint by
  * which reclaim chooses. */
 void logseg_note_dead(struct l1 *l1, uint64_t word);
-/* An estimate of how many items of a sealed one are dead or past their deadline; never more than `items`. */
-uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now);
+/* An estimate of how many of the items that a sealed one has are dead or past their deadline; never more than that. */
+uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t items, uint32_t deadline_now);
 
 static inline char *logseg_at(const struct l1 *l1, const struct logseg *seg)
 {

@@ -48,8 +48,9 @@ static const char *verify_walk(const struct l1 *l1, uint32_t number, uint64_t he
 static const char *verify_logseg(const struct l1 *l1, uint32_t number)
 {
         const struct logseg_shm *shm = &l1->logsegs[number];
-        uint32_t                 state = mt_load_acquire(&shm->state), head = mt_load_acquire(&shm->head);
-        uint32_t                 ready = mt_load_acquire(&shm->ready);
+        /* [V] acquire: pairs with the releases in logseg.c and evict.c. */
+        uint32_t state = mt_load_acquire(&shm->state), head = mt_load_acquire(&shm->head);
+        uint32_t ready = mt_load_acquire(&shm->ready);
 
         if (state > LOGSEG_RECLAIM)
                 return "a log segment is in no known state";

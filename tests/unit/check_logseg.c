@@ -157,6 +157,30 @@ START_TEST(expired_leave)
 END_TEST
 #endif
 
+#ifdef MT_TEST_CLOCK
+/* A reader that was stopped in the middle of a long copy: generations may have come round, so the word proves nothing.
+ */
+START_TEST(copy_across_a_stop)
+{
+        static const size_t len[] = {5, 1024, 1025, 90000};
+        char                number[32];
+        struct l1_hit       hit;
+
+        for (unsigned i = 0; i < 4; i++) {
+                struct l1_key key = fixture_key(fixture_number(number, "k", i));
+
+                ck_assert(fixture_put(key.key, mt_bytes(big, len[i])));
+                ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+                ck_assert(l1_copy(&hit, big));
+                atomic_fetch_add(&clock_test_offset_ns, (int64_t)(NS_PER_S / 10));
+                ck_assert_uint_eq(mt_load_relaxed(hit.slot), hit.word);
+                ck_assert(l1_copy(&hit, big) == (len[i] <= 1024));
+                ck_assert(fixture_has(key.key, mt_bytes(big, len[i])));
+        }
+}
+END_TEST
+#endif
+
 /* A reader that found an item before its log segment was used again never takes what it copies for good. */
 START_TEST(copy_across_reclaim)
 {
@@ -263,6 +287,70 @@ START_TEST(stopped_owners)
 }
 END_TEST
 
+static void take_free_and_stop(void)
+{
+        struct logseg seg;
+        bool          held_one = false;
+
+        for (uint32_t i = fixture.l1->geometry.logseg_count; i > 0 && !held_one; i--)
+                held_one = mt_load_relaxed(&fixture.l1->logsegs[i - 1].state) == LOGSEG_FREE &&
+                           logseg_own(fixture.l1, i - 1, l1_self(fixture.l1), false, &seg);
+        (void)!write(held[1], held_one ? "y" : "n", 1);
+        for (;;)
+                pause();
+}
+
+/* Those who stand still while they take a free log segment keep nobody from reclaiming others; when they die theirs is
+ * used again, wherever it is. */
+START_TEST(stopped_takers)
+{
+        pid_t pid[3];
+        char  c;
+
+        ck_assert_int_eq(pipe(held), 0);
+        for (int i = 0; i < 3; i++) {
+                pid[i] = fork();
+                if (pid[i] == 0) {
+                        l1_after_fork(fixture.l1);
+                        take_free_and_stop();
+                }
+                ck_assert_int_eq(read(held[0], &c, 1), 1);
+                ck_assert_int_eq(c, 'y');
+        }
+        fill_until_reclaims("k", 3, 3000);
+        for (int i = 0; i < 3; i++) {
+                kill(pid[i], SIGKILL);
+                waitpid(pid[i], NULL, 0);
+        }
+        fill_until_reclaims("l", 3, 3000);
+        for (uint32_t i = 0; i < fixture.l1->geometry.logseg_count; i++)
+                ck_assert_uint_eq(mt_load_relaxed(&fixture.l1->logsegs[i].owner), 0);
+}
+END_TEST
+
+/* A place in the list names a log segment that has been sealed, reclaimed and opened for the other log since. */
+START_TEST(listed_for_the_other_log)
+{
+        struct l1_key key = fixture_key(mt_bytes_of("k"));
+        struct logseg seg;
+        struct l1_hit hit;
+
+        ck_assert(logseg_begin(fixture.l1, LOGSEG_MAIN, 100, &seg));
+        logseg_end(&seg);
+        mt_store_relaxed(&fixture.l1->header->open[LOGSEG_SMALL][0], seg.number + 1);
+        ck_assert(fixture_put(key.key, VALUE));
+        ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert_uint_ne(slot_offset(hit.word) / (fixture.l1->logseg_mask + 1), seg.number);
+        ck_assert(logseg_is_listed(fixture.l1, seg.number));
+        /* Nor does it keep one from being found that its own log does not list. */
+        mt_store_relaxed(&fixture.l1->header->open[LOGSEG_SMALL][1], seg.number + 1);
+        mt_store_relaxed(&fixture.l1->header->open[LOGSEG_MAIN][0], 0);
+        ck_assert(!logseg_is_listed(fixture.l1, seg.number));
+        l1_tend(fixture.l1, clock_coarse_ns(), 0);
+        ck_assert_uint_eq(mt_load_relaxed(&fixture.l1->logsegs[seg.number].state), LOGSEG_FREE);
+}
+END_TEST
+
 static void die_reclaiming(void)
 {
         struct logseg victim;
@@ -314,6 +402,30 @@ START_TEST(dead_opener)
 }
 END_TEST
 
+/* A state that there is not: somebody else's doing, and its place is had again like what the dead left. */
+START_TEST(unknown_state)
+{
+        struct logseg_shm *shm = &fixture.l1->logsegs[fixture.l1->geometry.logseg_count - 1];
+
+        mt_store_relaxed(&shm->state, LOGSEG_RECLAIM + 1);
+        fill_until_reclaims("k", 3, 3000);
+        ck_assert_uint_le(mt_load_relaxed(&shm->state), LOGSEG_RECLAIM);
+}
+END_TEST
+
+/* Fill until a reclaim has met what makes no sense. The fill that meets it is itself refused. */
+static void fill_until_corrupt(const char *stem)
+{
+        uint64_t before = fixture_count(COUNTER_error_corrupt);
+        char     number[32];
+
+        for (unsigned i = 0; fixture_count(COUNTER_error_corrupt) == before; i++) {
+                bool put = fixture_put(fixture_number(number, stem, i), mt_bytes(big, 3000));
+
+                ck_assert(put || fixture_count(COUNTER_error_corrupt) > before);
+        }
+}
+
 /* Lengths in the log that make no sense: all slots that point there are cleared, one way or the other. */
 START_TEST(noise_in_the_log)
 {
@@ -328,8 +440,7 @@ START_TEST(noise_in_the_log)
         for (int i = 0; i < 5; i++, at += item.size)
                 ck_assert(item_read(fixture.l1, at, &item));
         memset(fixture.l1->log + at, 0xff, 64);
-        fill_until_reclaims("l", 1, 3000);
-        ck_assert_uint_ge(fixture_count(COUNTER_error_corrupt), 1);
+        fill_until_corrupt("l");
         for (uint32_t b = 0; b < fixture.l1->bucket_count; b++) {
                 for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
                         uint64_t word = mt_load_relaxed(&fixture.l1->index[b].slot[i]);
@@ -352,6 +463,27 @@ START_TEST(seems_dead)
         atomic_fetch_add(&slot->incarnation, 2);
         fill_until_reclaims("k", 3, 3000);
         ck_assert_ptr_null(l1_verify(fixture.l1));
+}
+END_TEST
+
+/* The first piece of a value makes no sense: its log segment is not walked, and still neither the list, which stands
+ * elsewhere, leads into it any more, nor can a filler that may have a piece there publish one. */
+START_TEST(noise_in_a_piece)
+{
+        struct l1_key   key = fixture_key(mt_bytes_of("k")), asked = fixture_key(mt_bytes_of("asked"));
+        struct l1_lease lease;
+        struct l1_hit   hit;
+
+        ck_assert(fixture_put(key.key, mt_bytes(big, 90000)));
+        ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert_uint_gt(slot_offset(hit.word), fixture.l1->logseg_mask);
+        ck_assert(fixture_lease(&asked, &lease));
+        memset(fixture.l1->log, 0xff, 64);
+        fill_until_corrupt("l");
+        ck_assert(!l1_copy(&hit, big));
+        ck_assert_uint_ne(mt_load_relaxed(hit.slot), hit.word);
+        ck_assert(!l1_fill(fixture.l1, &asked, &lease, VALUE, clock_coarse_ns() + NS_PER_S));
+        fill_until_reclaims("m", 1, 3000);
 }
 END_TEST
 
@@ -610,14 +742,19 @@ int main(void)
         tcase_add_test(usual, dead_namespaces_leave);
 #ifdef MT_TEST_CLOCK
         tcase_add_test(usual, expired_leave);
+        tcase_add_test(usual, copy_across_a_stop);
 #endif
         tcase_add_test(usual, copy_across_reclaim);
         tcase_add_test(usual, dead_owner);
         tcase_add_test(usual, stopped_owners);
+        tcase_add_test(usual, stopped_takers);
+        tcase_add_test(usual, listed_for_the_other_log);
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
+        tcase_add_test(usual, unknown_state);
         tcase_add_test(usual, noise_in_the_log);
         tcase_add_test(usual, seems_dead);
+        tcase_add_test(usual, noise_in_a_piece);
         tcase_add_loop_test(usual, hostile_segment, 0, 20);
         tcase_add_test(usual, pieces_of_all_lengths);
         tcase_add_test(usual, pieces_move);
