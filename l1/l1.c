@@ -117,14 +117,6 @@ bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uin
         return hit->slot != NULL;
 }
 
-void l1_prefetch(const struct l1 *l1, uint64_t hash)
-{
-        struct index_place place = index_place(l1, hash);
-
-        __builtin_prefetch(place.bucket[0]);
-        __builtin_prefetch(place.bucket[1]);
-}
-
 bool l1_copy(const struct l1_hit *hit, void *to)
 {
         if (hit->len > 0)
