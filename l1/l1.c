@@ -120,14 +120,6 @@ bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uin
         return hit->slot != NULL;
 }
 
-void l1_prefetch(const struct l1 *l1, uint64_t hash)
-{
-        struct index_place place = index_place(l1, hash);
-
-        __builtin_prefetch(place.bucket[0]);
-        __builtin_prefetch(place.bucket[1]);
-}
-
 /* The generation in a word has 16 bits: the very same word can stand there again once its log segment has been
  * reclaimed 65,536 times (evict.c). For that, 16 KiB at least are written so often: not in a tenth of a second, but a
  * reader may be stopped for hours between find and the end of copy. Where the look at the clock does not show beside

@@ -123,8 +123,6 @@ struct l1_hit {
  * namespace->id, and that before find(). Marks the slot visited if it was not; writes nothing else to the segment. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
 bool l1_copy(const struct l1_hit *hit, void *to);
-/* Have the index lines of a hash on their way while the caller does something else. */
-void l1_prefetch(const struct l1 *l1, uint64_t hash);
 
 /* ------------------------------------------------------------------------------------------------- the fill */
 

@@ -10,33 +10,40 @@ static _Thread_local struct {
         const struct hiredis *hiredis;
 } reply_memo __attribute__((tls_model("initial-exec")));
 
-MT_COLD static const struct hiredis *reply_free_rare(void *reply, const void *caller)
+static inline void reply_end(const struct hiredis *h, void *reply)
+{
+        struct recycle *here = recycle_here();
+
+        if (MT_LIKELY(reply != NULL && recycle_wants(here, &h->abi)))
+                recycle_give(here, reply, h->freeReplyObject);
+        else
+                h->freeReplyObject(reply);
+}
+
+__attribute__((noinline)) static void reply_end_rare(void *reply, const void *caller)
 {
         const struct hiredis *h = NULL;
-        next_free_f          *f = guard_inside() ? guard.current->freeReplyObject : next_free_of(caller, &h);
+        next_free_f          *f;
 
+        if (MT_LIKELY(reply_memo.caller == caller)) {
+                reply_end(reply_memo.hiredis, reply);
+                return;
+        }
+        f = guard_inside() ? guard.current->freeReplyObject : next_free_of(caller, &h);
         if (h != NULL) {
                 reply_memo.hiredis = h;
                 reply_memo.caller = caller;
-                return h;
         }
         if (f != NULL)
                 f(reply);
-        return NULL;
 }
 
 MT_EXPORT void freeReplyObject(void *reply)
 {
         const struct hiredis *h = mt_load_acquire(&next_global); /* pairs with the release in next_of() */
-        struct recycle       *here = recycle_here();
 
-        if (MT_UNLIKELY(h == NULL)) {
-                h = reply_memo.caller == DOOR_CALLER() ? reply_memo.hiredis : reply_free_rare(reply, DOOR_CALLER());
-                if (h == NULL)
-                        return;
-        }
-        if (MT_LIKELY(reply != NULL && recycle_wants(here, &h->abi)))
-                recycle_give(here, reply, h->freeReplyObject);
+        if (MT_LIKELY(h != NULL))
+                reply_end(h, reply);
         else
-                h->freeReplyObject(reply);
+                reply_end_rare(reply, DOOR_CALLER());
 }

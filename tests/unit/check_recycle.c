@@ -20,21 +20,21 @@ static const struct abi layout_b = {
         .letter = 'B', .reply_size = 64, .reply_integer = 8, .reply_len = 24, .reply_str = 32};
 static const struct abi *const layouts[] = {&layout_a, &layout_b};
 
-static unsigned passed_on;
+static unsigned                        passed_on;
+static _Thread_local const struct abi *layout; /* of the reply that is being freed */
 
 /* What the real freeReplyObject() does with a nil or a string. */
 static void real_free(void *reply)
 {
-        const struct abi *abi = recycle.abi != NULL ? recycle.abi : &layout_a;
-
         passed_on++;
         if (abi_reply_type(reply) == ABI_REPLY_STRING)
-                free(ABI_FIELD(char *, reply, abi->reply_str));
+                free(ABI_FIELD(char *, reply, layout->reply_str));
         free(reply);
 }
 
 static void end_reply(const struct abi *abi, void *reply)
 {
+        layout = abi;
         if (recycle_wants(&recycle, abi))
                 recycle_give(&recycle, reply, real_free);
         else
