@@ -12,14 +12,15 @@
 #   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
 #   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
-#   make bench         the figures of README          make format       clang-format over the tree
+#   make bench         beside the others, RESULTS.md  make format       clang-format over the tree
+#   make bench-deps    what bench compares with       make bench-check  one tiny batch of each side
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
 #
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
 # compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target), SEED (torture),
-# HIREDIS=1.2 (e2e with the one of deps-matrix).
+# HIREDIS=1.2 (e2e with the one of deps-matrix), QUICK=1 (bench in a minute, for a look).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -49,7 +50,10 @@ PROGS_C := $(sort $(wildcard tests/progs/*.c))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C)
+# Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
+PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
+TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -137,6 +141,7 @@ ALONE   := $(ALONE_C:tests/%.c=$(BUILD)/%)
 PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
+PEERS   := $(PEER_C:bench/peers/%.c=$(BUILD)/bench/peers/%)
 FUZZ    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 
@@ -144,7 +149,7 @@ CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 unit-programs: $(UNIT)
 alone-programs: $(ALONE)
 programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
-bench-programs: $(BENCH) $(BUILD)/bench/empty.so
+bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report empty.so)
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
@@ -179,6 +184,29 @@ $(BENCH): $(BUILD)/bench/%: bench/%.c
 	$(SAY) PROG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
+
+# A peer is its own file and the worker that all share; what it needs is in its head ("// pkg: lmdb"). Each has the
+# allocator that its users have, glibc's; hiredis is there a second time with mimalloc.
+PEER_CC = $(PROG_CC) -I. -pthread
+PEER_PKG = $$(sed -n 's,^// pkg:,,p' $(1) | xargs -r pkg-config $(2) 2>/dev/null | sed 's,-I,-isystem ,g')
+PEER_LD = $(call PEER_PKG,$<,--cflags) $< bench/common/worker.c $(call PEER_PKG,$<,--libs)
+
+$(PEERS): $(BUILD)/bench/peers/%: bench/peers/%.c bench/common/worker.c
+	$(SAY) PEER $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PEER_CC) -o $@ $(PEER_LD) $(PEER_MORE)
+$(BUILD)/bench/peers/hiredis: PEER_MORE = -lhiredis
+$(BUILD)/bench/peers/l1: PEER_MORE = $(CORE) -lbsd
+$(BUILD)/bench/peers/l1: $(CORE)
+$(BUILD)/bench/peers/hiredis-mimalloc: bench/peers/hiredis.c bench/common/worker.c
+	$(SAY) PEER $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PEER_CC) -o $@ $(PEER_LD) -lhiredis -Wl,--no-as-needed -lmimalloc
+
+$(addprefix $(BUILD)/bench/tools/,driver report): $(BUILD)/bench/tools/%: $(wildcard bench/driver/*.[ch] bench/report/*.[ch] bench/common/*.h)
+	$(SAY) TOOL $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ $(wildcard bench/$*/*.c) -ljansson -lm
 
 $(BUILD)/bench/empty.so:
 	$(Q)mkdir -p $(@D)
@@ -215,7 +243,8 @@ fuzz:
 
 # -------------------------------------------------------------------------------------------------------- tests
 
-.PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind bench tidy format
+.PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind tidy format
+.PHONY: bench bench-check bench-deps
 deps:
 	$(Q)tests/deps/install tests/deps/packages.txt tests/e2e/packages.txt
 deps-matrix: $(MATRIX)/usr/include/hiredis/hiredis.h
@@ -246,14 +275,19 @@ abi: all
 torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
 bench: all bench-programs
-	$(Q)bench/run $(BUILD)
+	$(Q)bench/run $(BUILD) $(if $(QUICK),quick,full)
+bench-check: all bench-programs
+	$(Q)bench/check $(BUILD)
+bench-deps:
+	$(Q)tests/deps/install tests/deps/packages.txt bench/packages.txt
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
+SYNTAX_FILE = $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
 .PHONY: $(SYNTAX)
 check-syntax: $(SYNTAX)
 $(SYNTAX): syntax-%:
-	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) -fsyntax-only $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
+	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) -fsyntax-only $(SYNTAX_FILE) $(call PEER_PKG,$(SYNTAX_FILE),--cflags)
 
 tidy:
 	$(Q)tests/deps/install clang-tidy cppcheck
