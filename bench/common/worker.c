@@ -9,8 +9,7 @@
  *      each FROM N              the same, each call timed by itself                  quantiles (quantiles.h)
  *      mix FROM N EVERY         the same, but each EVERYth of them is a SET          nanoseconds, all together
  *      threads T FROM N EVERY   T threads, N of these operations each (EVERY 0: GETs alone)
- *                                                                                    nanoseconds, first start to
- * last end
+ *                                                                                    nanoseconds of each thread
  *      memory                   what the store takes                                 bytes, items
  * and what the peer has more (peer_more). A sequence starts again after its last key. A wrong answer of the store ends
  * the program with status 1. */
@@ -21,6 +20,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +45,8 @@ struct worker_thread {
         pthread_t          id;
         pthread_barrier_t *start;
         void              *handle;
-        size_t             from, n, every;
-        uint64_t           started_ns, ended_ns;
+        size_t             number, from, n, every;
+        uint64_t           took_ns;
 };
 
 noreturn void peer_fail(const char *what, const char *why)
@@ -161,14 +161,35 @@ static void worker_each(void *handle, size_t from, size_t n)
         free(took);
 }
 
+/* A core for each, of those that the process may use: where the kernel puts two threads is not what is measured. */
+static void worker_spread(size_t number)
+{
+        cpu_set_t may, one;
+        size_t    nth;
+
+        if (sched_getaffinity(0, sizeof may, &may) != 0)
+                return;
+        nth = number % (size_t)CPU_COUNT(&may);
+        for (size_t core = 0; core < CPU_SETSIZE; core++) {
+                if (!CPU_ISSET(core, &may) || nth-- > 0)
+                        continue;
+                CPU_ZERO(&one);
+                CPU_SET(core, &one);
+                pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+                return;
+        }
+}
+
 static void *worker_thread(void *arg)
 {
         struct worker_thread *t = arg;
+        uint64_t              started;
 
+        worker_spread(t->number);
         pthread_barrier_wait(t->start);
-        t->started_ns = clock_ns();
+        started = clock_ns();
         worker_do(t->handle, t->from, t->n, t->every);
-        t->ended_ns = clock_ns();
+        t->took_ns = clock_ns() - started;
         return NULL;
 }
 
@@ -177,7 +198,6 @@ static void worker_threads(size_t threads, size_t from, size_t n, size_t every)
 {
         static struct worker_thread thread[THREADS_MAX];
         pthread_barrier_t           start;
-        uint64_t                    started = UINT64_MAX, ended = 0;
 
         pthread_barrier_init(&start, NULL, (unsigned)threads);
         for (size_t i = 0; i < threads; i++) {
@@ -185,20 +205,17 @@ static void worker_threads(size_t threads, size_t from, size_t n, size_t every)
 
                 if (t->handle == NULL)
                         t->handle = peer_open(worker_address);
-                t->start = &start, t->n = n, t->every = every;
+                t->start = &start, t->number = i, t->n = n, t->every = every;
                 t->from = from + i * (sequence.count / threads);
                 if (pthread_create(&t->id, NULL, worker_thread, t) != 0)
                         peer_fail("threads", "cannot start one");
         }
         for (size_t i = 0; i < threads; i++) {
                 pthread_join(thread[i].id, NULL);
-                if (thread[i].started_ns < started)
-                        started = thread[i].started_ns;
-                if (thread[i].ended_ns > ended)
-                        ended = thread[i].ended_ns;
+                printf("%llu ", (unsigned long long)thread[i].took_ns);
         }
+        putchar('\n');
         pthread_barrier_destroy(&start);
-        printf("%llu\n", (unsigned long long)(ended - started));
 }
 
 static bool worker_obey(void *handle, const char *line)

@@ -25,6 +25,10 @@ void cells_run(const struct bench *b, struct cell *cell, size_t n);
 struct spread cells_ratio(const struct bench *b, const struct cell *longer, const struct cell *shorter);
 void          cells_free(struct cell *cell, size_t n);
 
+/* Reads all keys of the sequence in use once, on a side where that takes no more than seconds: its pages are mapped,
+ * and the processor has them where it will have them later. */
+void cells_warm(struct worker *w, size_t keys);
+
 /* Batches of the same commands on two workers, one first in turn: the ratios of the second to the first. */
 struct spread cells_pairs(size_t pairs, struct worker *first, struct worker *second, const char *command, size_t calls);
 

@@ -66,24 +66,47 @@ static void load_store(struct bench *b, struct side *s)
                 worker_ask(&s->worker, "load v%zu 0 %d %zu", load_sizes[i], HOT_KEYS, load_sizes[i]);
 }
 
-/* L1 alone, in a segment of its own that has just room for the keys: its ceiling is in bench/sides. */
-static void load_l1_memory(struct bench *b)
+/* L1 alone with a ceiling of so many MiB, in a segment that was not there: what it takes, and of how many items, after
+ * all of the keys were put. */
+static void load_l1_filled(struct bench *b, const struct side *s, size_t mebibytes, double number[WORKER_NUMBERS])
 {
-        struct side  *s = bench_side(b, "l1-memory");
         struct worker w;
-        double        number[WORKER_NUMBERS], per_item;
+        char          environment[sizeof s->environment + 64];
 
-        if (s == NULL)
-                return;
-        w = side_start(s, CORE_OURS);
+        snprintf(environment, sizeof environment, "%s-%zu MTSHIM_L1_SIZE=%zuM", s->environment, mebibytes, mebibytes);
+        w = worker_start(s->name, environment, s->command, CORE_OURS);
         worker_ask(&w, "load " HOT_SET " 0 %zu %d", b->scale->zipf_keys, HOT_BYTES);
         worker_tell(&w, "memory");
         worker_hear(&w, number);
+        worker_ask(&w, "unlink");
         worker_end(&w);
+}
+
+/* The smallest ceiling that holds the keys, all but one in a thousand, is looked for: then nothing is taken for room
+ * that is not used, and nothing was evicted. */
+static void load_l1_memory(struct bench *b)
+{
+        struct side *s = bench_side(b, "l1-memory");
+        double       number[WORKER_NUMBERS], keys = (double)b->scale->zipf_keys, per_item;
+        size_t       low = b->scale->zipf_keys * (PEER_KEY + HOT_BYTES) >> 20, high = 2 * low + 8;
+        char         how[96];
+
+        while (low + 1 < high) {
+                size_t middle = low + (high - low) / 2;
+
+                load_l1_filled(b, s, middle, number);
+                if (number[1] >= 0.999 * keys)
+                        high = middle;
+                else
+                        low = middle;
+        }
+        load_l1_filled(b, s, high, number);
         per_item = number[0] / number[1] - PEER_KEY - HOT_BYTES;
         results_memory(s->label, per_item, number[1]);
+        snprintf(how, sizeof how, "all that the segment has of /dev/shm, by %.0f items; ceiling %zu MiB", number[1],
+                 high);
         results_figure("bytes of an item beyond key and value, of 24 and 100 B", stats_once(per_item), "B", "<= 24",
-                       "all that the segment has of /dev/shm, by the items in it, when it has just become full");
+                       how);
 }
 
 /* Sides of one store share what the first of them loads that is not ours. */

@@ -81,8 +81,8 @@ static const struct scale *main_scale(const char *name)
 /* Without these there is nothing to compare: they are built here, from what `make deps` installs. */
 static void main_must(struct bench *b)
 {
-        static const char *const must[] = {"mtshim",     "hiredis-unix", "hiredis-tcp",
-                                           "mtshim-tcp", "preload",      "preload-empty"};
+        static const char *const must[] = {"mtshim",        "hiredis-unix", "hiredis-tcp", "mtshim-tcp", "preload",
+                                           "preload-empty", "l1",           "l1-memory",   "floor"};
 
         for (size_t i = 0; i < sizeof must / sizeof *must; i++)
                 if (bench_side(b, must[i]) == NULL)

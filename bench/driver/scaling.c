@@ -67,7 +67,8 @@ static void scaling_close(struct scaled *s)
 static void scaling_prepare(const struct bench *b, struct scaled *s, const struct work *w, size_t from)
 {
         for (size_t i = 0; i < CORES_MAX && s->worker[i].pid != 0; i++)
-                worker_ask(&s->worker[i], "use %s %d", bench_path(b, w->sequence), HOT_BYTES);
+                cells_warm(&s->worker[i],
+                           (size_t)worker_ask(&s->worker[i], "use %s %d", bench_path(b, w->sequence), HOT_BYTES));
         for (s->calls = 256;
              worker_ask(&s->worker[0], "mix 0 %zu %zu", s->calls, w->every) < BATCH_FACTOR / 2.0 * b->scale->batch_ns;)
                 s->calls *= 2;
@@ -103,10 +104,16 @@ static void scaling_processes_round(struct scaled *s, const struct work *w, size
 
 static void scaling_threads_round(struct scaled *s, const struct work *w, size_t round)
 {
-        for (size_t count = 1; count <= s->n; count++) {
-                double ns = worker_ask(&s->worker[0], "threads %zu %zu %zu %zu", count, s->from, s->calls, w->every);
+        double number[WORKER_NUMBERS], rate;
 
-                s->rate[count - 1][round] = (double)(count * s->calls) / ns * 1e3;
+        for (size_t count = 1; count <= s->n; count++) {
+                worker_tell(&s->worker[0], "threads %zu %zu %zu %zu", count, s->from, s->calls, w->every);
+                if (worker_hear(&s->worker[0], number) != count)
+                        driver_fail("%s has not %zu threads", s->side->name, count);
+                rate = 0;
+                for (size_t i = 0; i < count; i++)
+                        rate += (double)s->calls / number[i] * 1e3;
+                s->rate[count - 1][round] = rate;
                 s->from += s->calls;
         }
 }

@@ -3,15 +3,19 @@
  *
  * It attaches to the segment that MTSHIM_SEGMENT names, and to the first server in it, as a program that never
  * authenticated in database 0 does; where there is none, it names one. A put is a lease and a fill, as after a miss.
- * A set is what a foreign writer does to L1, an invalidation, and then the next reader's fill. Address: unused. */
+ * A set is what a foreign writer does to L1, an invalidation, and then the next reader's fill. Address: unused. Of
+ * its own:
+ *      unlink       take away the segment's file, of which this process has been the only user       0 */
 #include "../common/peer.h"
 
 #include "l1/base/options.h"
 #include "l1/l1.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LIFE_NS (UINT64_C(3600) * NS_PER_S)
 
@@ -148,6 +152,9 @@ struct peer_memory peer_memory(void *handle)
 
 bool peer_more(void *handle, const char *line)
 {
-        (void)handle, (void)line;
-        return false;
+        (void)handle;
+        if (strcmp(line, "unlink\n") != 0)
+                return false;
+        printf("%d\n", unlink(l1_path(l1)));
+        return true;
 }
