@@ -81,7 +81,7 @@ static void plots_scaling(const json_t *root, FILE *out, const char *popularity,
 static void plots_hit_ratio(const json_t *root, FILE *out)
 {
         for (const char *const *policy = query_policies; *policy != NULL; policy++) {
-                static const double sizes[] = {0.1, 1, 3, 10, 30};
+                static const double sizes[] = {0.1, 0.5, 1, 2, 5, 10, 20, 40};
 
                 fprintf(out, "\"%s\"\n", *policy);
                 for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
