@@ -14,13 +14,15 @@
 #   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
 #   make bench         beside the others, RESULTS.md  make format       clang-format over the tree
 #   make bench-deps    what bench compares with       make bench-check  one tiny batch of each side
+#   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
 #
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
-# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target), SEED (torture),
-# HIREDIS=1.2 (e2e with the one of deps-matrix), QUICK=1 (bench in a minute, for a look).
+# compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target; there also NAME=SECS,...,REST, and
+# 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture), HIREDIS=1.2 (e2e
+# with the one of deps-matrix), QUICK=1 (bench in a minute, for a look).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -50,10 +52,11 @@ PROGS_C := $(sort $(wildcard tests/progs/*.c))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
+RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C)
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -137,7 +140,7 @@ $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 # --------------------------------------------------------------------------------------------------- test programs
 
 UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
-ALONE   := $(ALONE_C:tests/%.c=$(BUILD)/%)
+ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
 PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
@@ -156,15 +159,26 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
 
-$(ALONE): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(CORE)
+# One program from all files of its folder.
+$(BUILD)/torture/torture: $(foreach f,$(filter tests/torture/%,$(ALONE_C)),$(call OBJ,$f))
+$(BUILD)/model/model: $(foreach f,$(filter tests/model/%,$(ALONE_C)),$(call OBJ,$f))
+$(ALONE): $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lbsd
+	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(CORE) -lbsd
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lhiredis -lbsd
+
+# The real L1 beside simulated caches. GLib's headers are the system's: our warnings are not for them.
+GLIB = $(shell pkg-config --cflags glib-2.0 | sed 's/-I/-isystem /g')
+$(BUILD)/obj/bench/hitratio/%.o syntax-gcc/bench/hitratio/% syntax-clang/bench/hitratio/%: CPPFLAGS += $(GLIB)
+$(BUILD)/bench/hitratio: $(foreach f,$(RATIO_C),$(call OBJ,$f)) $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $$(pkg-config --libs glib-2.0) -lz -lbsd -lm
 
 # Plain hiredis programs; a comment "// build: -shared -ldl" at the top of one adds to its command line.
 PROG_CC = $(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) $(WERROR) -MMD -MP -MF $@.d
@@ -222,12 +236,19 @@ $(MATRIX)/usr/include/hiredis/hiredis.h:
 FLAVOURS := debug testclock asan ubsan tsan cover fuzz
 flavour = $(MAKE) FLAVOUR=$(1) BUILD=$(BUILD)/$(1) $(if $(filter fuzz ubsan,$(1)),CC=clang) $(2)
 
+# How much slower, at most, a test is under them: its time limits are multiplied by it.
+SLOWER_asan     := 5
+SLOWER_ubsan    := 3
+SLOWER_tsan     := 20
+SLOWER_valgrind := 40
+unit_slower = JOBS=$(shell nproc) CK_TIMEOUT_MULTIPLIER=$(SLOWER_$@) tests/unit/run
+
 .PHONY: debug testclock asan ubsan tsan cover fuzz
 debug testclock:
 	+$(Q)$(call flavour,$@,all)
 asan ubsan tsan: # gcc's warnings about what it instruments itself are no errors
 	+$(Q)$(call flavour,$@,WERROR= unit-programs alone-programs)
-	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/$@
+	$(Q)$(unit_slower) $(BUILD)/$@
 	$(Q)$(if $(ALONE),$(if $(filter tsan,$@),setarch -R) $(BUILD)/$@/torture/torture --threads --seconds $(SECS) --seed $(SEED))
 cover:
 	+$(Q)$(call flavour,$@,all unit-programs programs)
@@ -239,7 +260,7 @@ cover:
 	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
 fuzz:
 	+$(Q)$(call flavour,$@,$(FUZZ:$(BUILD)/%=$(BUILD)/$@/%))
-	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS)
+	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS) $(TARGET)
 
 # -------------------------------------------------------------------------------------------------------- tests
 
@@ -264,7 +285,7 @@ testclock-programs:
 unit: testclock-programs
 	$(Q)tests/unit/run $(BUILD)/testclock
 valgrind: testclock-programs
-	$(Q)JOBS=$(shell nproc) tests/unit/run $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
+	$(Q)$(unit_slower) $(BUILD)/testclock valgrind -q --error-exitcode=99 --leak-check=full
 e2e differential: all programs
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)tests/e2e/run --build $(BUILD) $(if $(HIREDIS),--hiredis $(HIREDIS)) $(if $(filter differential,$@),--only differential)
@@ -280,6 +301,17 @@ bench-check: all bench-programs
 	$(Q)bench/check $(BUILD)
 bench-deps:
 	$(Q)tests/deps/install tests/deps/packages.txt bench/packages.txt
+
+# With the clock that tests can move: times to live pass without waiting.
+.PHONY: hitratio-program bench-hitratio
+hitratio-program:
+	+$(Q)$(call flavour,testclock,$(BUILD)/testclock/bench/hitratio)
+bench-hitratio:
+	+$(Q)$(MAKE) deps
+	+$(Q)$(MAKE) hitratio-program
+	$(Q)mkdir -p $(BUILD)/bench
+	$(Q)$(BUILD)/testclock/bench/hitratio --check
+	$(Q)$(BUILD)/testclock/bench/hitratio $(if $(QUICK),--quick) --curve --tsv $(BUILD)/bench/hitratio.tsv
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))

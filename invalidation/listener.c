@@ -16,6 +16,7 @@
 enum listener_phase { LISTENER_IDLE, LISTENER_RUNNING };
 enum { LISTENER_BUFFER = 64 * 1024, LISTENER_SUSPENDED_MS = 100, LISTENER_GIVEN_BACK_MS = 20 };
 #define LISTENER_AGAIN_NS (60 * NS_PER_S)
+#define LISTENER_TEND_NS  (NS_PER_S / 4)
 
 struct listener_memory {
         struct watch  watch[PLACES_MAX]; /* [i] is of place i while taken[i] */
@@ -27,7 +28,7 @@ struct listener_memory {
 
 static struct listener_memory           *listener_memory;
 static const struct invalidation_config *listener_config;
-static struct l1                        *listener_l1; /* where a failing start is counted */
+static struct l1                        *listener_l1; /* what it tends, and where a failing start is counted */
 static _Atomic uint32_t                  listener_phase;
 static _Atomic int32_t                   listener_tid;
 static _Atomic bool                      listener_stopping, listener_never;
@@ -179,6 +180,7 @@ static void listener_loop(int wakeup)
         while (!listener_must_end()) {
                 uint64_t next_ns = listener_turn(&ahead_ns);
 
+                l1_tend(listener_l1, clock_coarse_ns(), LISTENER_TEND_NS);
                 if (next_ns == UINT64_MAX)
                         return; /* nothing is led */
                 listener_wait(wakeup, next_ns, &deaf_until_ns);

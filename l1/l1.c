@@ -4,7 +4,7 @@
  *   compare 7 tags, or 14        l1_find()            4 ns    a cache line or two; a wrong match is one in a thousand
  *   compare item                                      5 ns    namespace, deadline, key: one cache line or two
  *   copy, look at the slot again l1_copy()            4 ns    the value's lines
- * No lock, no system call, and no shared write but the visited mark, once per item. */
+ * No lock, no system call, and no shared write but the mark, three times in an item's life. */
 #include "l1.h"
 
 #include "cache/counters.h"
@@ -56,6 +56,15 @@ static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot,
                 counters_add(l1, COUNTER_error_corrupt, 1);
 }
 
+/* One read more, as far as the marks count: then nothing is written any more. Two readers may count as one. */
+static inline void l1_mark(const struct l1 *l1, struct bucket_shm *bucket, unsigned i)
+{
+        uint8_t mark = mt_load_relaxed(&bucket->mark[i]);
+
+        if (MT_UNLIKELY(mark < MARK_MAX) && l1->writable)
+                mt_store_relaxed(&bucket->mark[i], (uint8_t)(mark + 1));
+}
+
 static inline bool l1_find_in(struct l1 *l1, struct bucket_shm *bucket, uint64_t tag, const struct l1_key *key,
                               uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit)
 {
@@ -74,9 +83,10 @@ static inline bool l1_find_in(struct l1 *l1, struct bucket_shm *bucket, uint64_t
                 }
                 if (!l1_fits(l1, &item, key, namespace_id, now_ns))
                         continue;
-                if (mt_load_relaxed(&bucket->mark[i]) == 0 && l1->writable)
-                        mt_store_relaxed(&bucket->mark[i], 1);
-                *hit = (struct l1_hit){item.value, item.vlen, item.nil, &bucket->slot[i], word};
+                l1_mark(l1, bucket, i);
+                *hit = (struct l1_hit){item.value, item.vlen,
+                                       item.nil,   &bucket->slot[i],
+                                       word,       MT_UNLIKELY(item.form != ITEM_FORM_WHOLE) ? l1 : NULL};
                 return true;
         }
         return false;
@@ -98,8 +108,12 @@ bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uin
 
 bool l1_copy(const struct l1_hit *hit, void *to)
 {
-        if (hit->len > 0)
+        if (MT_UNLIKELY(hit->pieces != NULL)) {
+                if (!item_gather(hit->pieces, hit->value, hit->len, to))
+                        return false;
+        } else if (hit->len > 0) {
                 mt_copy_from_shared(to, hit->value, hit->len);
+        }
         /* [R1] acquire: pairs with [R2] in evict.c and logseg.c. If a byte was already that of another item, the slot
          * is seen changed here. */
         mt_fence_acquire();

@@ -107,7 +107,8 @@ struct l1_hit {
         uint32_t                len;
         bool                    nil; /* the answer is "no such key"; len is 0 */
         const _Atomic uint64_t *slot;
-        uint64_t                word; /* what the slot held */
+        uint64_t                word;   /* what the slot held */
+        const struct l1        *pieces; /* not NULL: the value is in pieces, and value the list of them */
 };
 
 /* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of
@@ -126,6 +127,7 @@ struct l1_lease {
         _Atomic uint64_t *slot;    /* NULL: none held */
         uint64_t          pending; /* the word that must still be there */
         uint32_t          namespace_id;
+        bool              returned; /* the key had left unread, and is back soon */
 };
 
 /* Put PENDING in before GET is sent. namespace_id was loaded before the call. False: somebody else is filling this key,
@@ -143,6 +145,11 @@ unsigned l1_remove(struct l1 *l1, uint64_t hash);
 /* Clear every slot whose item's key matches, of every server, database and user, and every PENDING one, since its key
  * is not known: a walk of the whole index, for operators. Returns the number of LIVE slots cleared. */
 uint64_t l1_remove_pattern(struct l1 *l1, struct mt_bytes glob);
+
+/* Look for log segments that can be reclaimed without loss: items expired or removed, a reclaim left by the dead. At
+ * most every_ns on this host, and for a quarter of a millisecond; now_ns is the coarse clock. Every fill does it once a
+ * second at the least, a leader's thread does it more often so that fills need not. */
+void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns);
 
 /* ------------------------------------------------------------------------------------------------- counters */
 

@@ -24,7 +24,8 @@ const struct l1_counter_row l1_counter_rows[COUNTER_COUNT] = {
 #undef COUNTER
 };
 
-/* Blocks that have memory; the word is shared, so it is believed only within the table. */
+/* Blocks that have memory; the word is shared, so it is believed only within the table. Acquire: pairs with the release
+ * in counters_extend(), the memory was taken before. */
 static uint32_t counters_high(const struct l1 *l1)
 {
         uint32_t high = mt_load_acquire(&l1->header->counters_high);
@@ -88,7 +89,7 @@ static void counters_give_back_block(struct l1 *l1, uint32_t block, uint64_t sel
         if (self == 0 || mt_load_relaxed(&l1->counters[block].owner) != self || !process_is_self(l1))
                 return;
         counters_keep_past(l1, block);
-        mt_cas_acq_rel(&l1->counters[block].owner, &self, 0);
+        mt_cas_acq_rel(&l1->counters[block].owner, &self, 0); /* [O1] release: pairs with process_own() */
 }
 
 static void counters_end_thread(void *arg)

@@ -20,7 +20,9 @@ uint64_t index_sweep(struct l1 *l1, uint64_t from, uint64_t to)
         for (uint32_t b = 0; b < l1->bucket_count; b++) {
                 for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
                         _Atomic uint64_t *slot = &l1->index[b].slot[i];
-                        uint64_t          word = mt_load_relaxed(slot);
+                        /* Relaxed: the caller owns the log segment, so none is published into it now; [O1] has shown
+                         * those that were. */
+                        uint64_t word = mt_load_relaxed(slot);
 
                         if (slot_state(word) == SLOT_LIVE && slot_offset(word) >= from && slot_offset(word) < to)
                                 cleared += mt_cas_acq_rel(slot, &word, 0);

@@ -1,7 +1,7 @@
 /* lease.c - PENDING to LIVE, and the clearing of keys.
  *
- *   EMPTY, or a LIVE or PENDING     -> PENDING(token)   l1_lease(), before GET is sent
- *      one that may go
+ *   free (EMPTY, GHOST), or a LIVE  -> PENDING(token)   l1_lease(), before GET is sent
+ *      or PENDING one that may go
  *   PENDING(token)                  -> LIVE             l1_fill(): only from its own token
  *   PENDING(token)                  -> EMPTY            l1_release()
  *   PENDING, LIVE with the key's tag -> EMPTY           l1_remove(): the late value is refused
@@ -13,7 +13,7 @@
 
 #include "../segment/process.h"
 #include "counters.h"
-#include "index.h"
+#include "ghost.h"
 #include "item.h"
 #include "logseg.h"
 #include "namespace.h"
@@ -21,6 +21,9 @@
 #define LEASE_TOKEN_BLOCK 4096u
 #define LEASE_BLOCK_LAST  (SLOT_TOKEN_MAX / LEASE_TOKEN_BLOCK)
 #define LEASE_TRIES       4 /* somebody else changed the slot that was chosen */
+#define LEASE_TEND_NS     NS_PER_S
+#define LEASE_LARGE_SHARE 32u  /* of the log: larger values would turn the small log over by themselves */
+#define LEASE_PIECES_MAX  1024 /* values of more pieces are not kept: 32 MiB where a log segment has 256 KiB */
 
 /* ----------------------------------------------------------------------------------------------------- tokens */
 
@@ -71,77 +74,101 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
-/* Both are full: a PENDING that was left, else a LIVE that nobody read since the hand came by. The hand begins
- * anywhere, clears the visited marks that it passes, and so finds one in its second round at the latest; -1 when all
- * are being filled. */
+/* Both are full: a PENDING that was left, else the LIVE one that was read least, beginning anywhere; -1 when all are
+ * being filled. */
 static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
 {
-        unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS));
+        unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS)), least = UINT8_MAX + 1;
+        int      victim = -1;
+
+        for (unsigned n = 0; n < 2 * BUCKET_SLOTS; n++) {
+                unsigned i = (hand + n) % (2 * BUCKET_SLOTS);
+                uint64_t found = mt_load_relaxed(index_slot(place, i));
+                uint8_t  mark = mt_load_relaxed(index_mark(place, i));
+                bool     left = slot_state(found) == SLOT_PENDING && slot_pending_old(mark, now_ns);
+
+                if (!left && (slot_state(found) != SLOT_LIVE || mark >= least))
+                        continue;
+                victim = (int)i;
+                least = mark;
+                *word = found;
+                if (left)
+                        break;
+        }
+        return victim;
+}
+
+/* A free slot, in the bucket that has more of them; one that remembers nothing if there is one. -1: none. */
+static int lease_find_free(const struct index_place *place, uint64_t *word)
+{
+        unsigned count[2] = {0, 0};
+        int      best[2] = {-1, -1}, chosen;
+        uint64_t held[2] = {0, 0};
 
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                *word = mt_load_relaxed(index_slot(place, i));
-                if (slot_state(*word) == SLOT_PENDING &&
-                    slot_pending_old(mt_load_relaxed(index_mark(place, i)), now_ns))
-                        return (int)i;
-        }
-        for (unsigned n = 0; n < 4 * BUCKET_SLOTS; n++) {
-                unsigned i = (hand + n) % (2 * BUCKET_SLOTS);
+                unsigned b = i / BUCKET_SLOTS;
+                uint64_t found = mt_load_relaxed(index_slot(place, i));
 
-                *word = mt_load_relaxed(index_slot(place, i));
-                if (slot_state(*word) != SLOT_LIVE)
+                if (!slot_is_free(found) || (count[b]++ != 0 && (held[b] == 0 || found != 0)))
                         continue;
-                if (mt_load_relaxed(index_mark(place, i)) == 0)
-                        return (int)i;
-                mt_store_relaxed(index_mark(place, i), 0);
+                best[b] = (int)i;
+                held[b] = found;
         }
-        return -1;
+        chosen = count[1] > count[0];
+        *word = held[chosen];
+        return best[chosen];
 }
 
 /* The slot to take and what it holds; -1: somebody else is filling or has filled this key, or there is no room. */
 static int lease_choose(struct l1 *l1, const struct index_place *place, const struct l1_key *key, uint32_t namespace_id,
                         uint64_t token, uint64_t now_ns, uint64_t *word)
 {
-        int      ours = -1, empty[2] = {-1, -1};
-        unsigned count[2] = {0, 0};
+        int ours = -1;
 
-        for (unsigned b = 0; b < 2; b++) {
-                for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
-                        uint64_t found = mt_load_acquire(&place->bucket[b]->slot[i]);
-                        uint8_t  mark;
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+                uint64_t found = mt_load_acquire(index_slot(place, i));
 
-                        if (found == 0 && count[b]++ == 0)
-                                empty[b] = (int)(b * BUCKET_SLOTS + i);
-                        if (found == 0 || slot_tag(found) != place->tag)
-                                continue;
-                        mark = mt_load_relaxed(&place->bucket[b]->mark[i]);
-                        switch (lease_judge(l1, found, mark, key, namespace_id, now_ns)) {
-                        case LEASE_TAKEN: return -1;
-                        case LEASE_TAKE:
-                                ours = (int)(b * BUCKET_SLOTS + i);
-                                *word = found;
-                                break;
-                        case LEASE_OTHER: break;
-                        }
+                if (slot_is_free(found) || slot_tag(found) != place->tag)
+                        continue;
+                switch (lease_judge(l1, found, mt_load_relaxed(index_mark(place, i)), key, namespace_id, now_ns)) {
+                case LEASE_TAKEN: return -1;
+                case LEASE_TAKE:
+                        ours = (int)i;
+                        *word = found;
+                        break;
+                case LEASE_OTHER: break;
                 }
         }
-        if (ours >= 0)
-                return ours;
-        *word = 0;
-        ours = count[0] >= count[1] ? empty[0] : empty[1]; /* in the emptier bucket */
+        if (ours < 0)
+                ours = lease_find_free(place, word);
         return ours >= 0 ? ours : lease_find_victim(place, token, now_ns, word);
 }
 
 /* ------------------------------------------------------------------------------------------------ lease, release */
 
+/* What stood in the slot that has been taken: an old item of the same key, or another that had to leave. */
+static void lease_note_replaced(struct l1 *l1, uint64_t word, uint64_t tag)
+{
+        if (slot_state(word) != SLOT_LIVE)
+                return;
+        logseg_note_dead(l1, word);
+        if (slot_tag(word) == tag)
+                return;
+        counters_add(l1, COUNTER_evictions, 1);
+        counters_add(l1, COUNTER_index_evictions, 1);
+}
+
 bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_lease *lease)
 {
         struct index_place place = index_place(l1, key->hash);
         uint64_t           token, word, found;
+        bool               returned;
         int                i;
 
         *lease = (struct l1_lease){0};
         if (namespace_id == 0 || !l1->writable || mt_load_relaxed(&l1->closed) || !lease_token(l1, &token))
                 return false;
+        returned = ghost_take(l1, &place); /* before the slot that remembers it may be taken */
         for (int try = 0; try < LEASE_TRIES; try++) {
                 i = lease_choose(l1, &place, key, namespace_id, token, now_ns, &word);
                 if (i < 0)
@@ -154,12 +181,9 @@ bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, ui
                         continue;
                 /* [S] full: PENDING stands where every remover looks before GET leaves this process. */
                 mt_fence_full();
-                if (slot_state(word) == SLOT_LIVE && slot_tag(word) != place.tag) {
-                        counters_add(l1, COUNTER_evictions, 1);
-                        counters_add(l1, COUNTER_index_evictions, 1);
-                }
+                lease_note_replaced(l1, word, place.tag);
                 *lease = (struct l1_lease){index_slot(&place, (unsigned)i), slot_pending(place.tag, token),
-                                           namespace_id};
+                                           namespace_id, returned};
                 return true;
         }
         return false;
@@ -187,28 +211,81 @@ static uint32_t lease_deadline(const struct l1 *l1, uint64_t deadline_ns)
         return units > segment_deadline_now(l1, clock_coarse_ns()) ? (uint32_t)units : 0;
 }
 
+/* Publish what has been written at the head of seg; whoever cleared the key meanwhile wins. */
+static bool lease_publish(const struct l1_lease *lease, struct logseg *seg, uint64_t size, uint32_t deadline)
+{
+        uint64_t word = lease->pending;
+        uint64_t live = slot_live(slot_tag(word), seg->generation, seg->start + seg->head);
+
+        logseg_commit(seg, size, 1, deadline);
+        /* [B] release: pairs with [A] in l1_find(); whoever sees this slot sees every byte of the item behind it. */
+        if (mt_cas_acq_rel(lease->slot, &word, live))
+                return true;
+        logseg_retract(seg, size, 1, deadline);
+        return false;
+}
+
+static enum l1_counter lease_append_whole(struct l1 *l1, const struct l1_key *key, const struct l1_lease *lease,
+                                          enum logseg_kind kind, struct mt_bytes value, uint32_t deadline)
+{
+        uint64_t      size = item_size(key->key.len, value.len, value.ptr == NULL);
+        struct logseg seg;
+        bool          published;
+
+        if (!logseg_begin(l1, kind, size, &seg))
+                return COUNTER_fills_skipped;
+        item_write(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, value);
+        published = lease_publish(lease, &seg, size, deadline);
+        logseg_end(&seg);
+        return published ? COUNTER_fills : COUNTER_fills_refused;
+}
+
+/* The pieces first, each an append of its own, then the list that says where they are. What is left half done is
+ * nobody's, and goes with its log segment. */
+static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *key, const struct l1_lease *lease,
+                                           enum logseg_kind kind, struct mt_bytes value, uint32_t deadline)
+{
+        uint64_t          pieces = item_pieces(l1, value.len), size = item_list_size(l1, key->key.len, value.len);
+        struct item_owner owner = {key->hash, lease->pending};
+        uint32_t          offset[LEASE_PIECES_MAX];
+        struct logseg     seg;
+        bool              published;
+
+        if (pieces > LEASE_PIECES_MAX || value.len > l1->log_bytes / 4)
+                return COUNTER_fills_skipped;
+        for (uint64_t i = 0; i < pieces; i++) {
+                struct mt_bytes piece =
+                        mt_bytes((const char *)value.ptr + i * l1->piece_bytes, item_piece_length(l1, value.len, i));
+
+                if (!logseg_begin(l1, kind, item_piece_size(piece.len), &seg))
+                        return COUNTER_fills_skipped;
+                offset[i] = (uint32_t)((seg.start + seg.head) / ITEM_ALIGN);
+                item_write_piece(logseg_at(l1, &seg), deadline, &owner, piece);
+                logseg_commit(&seg, item_piece_size(piece.len), 1, deadline);
+                logseg_end(&seg);
+        }
+        if (!logseg_begin(l1, kind, size, &seg))
+                return COUNTER_fills_skipped;
+        item_write_list(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, (uint32_t)value.len, offset,
+                        pieces);
+        published = lease_publish(lease, &seg, size, deadline);
+        logseg_end(&seg);
+        return published ? COUNTER_fills : COUNTER_fills_refused;
+}
+
 /* Write the item and publish it. COUNTER_fills, or why not. */
 static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, const struct l1_lease *lease,
                                     struct mt_bytes value, uint32_t deadline)
 {
-        uint64_t      size = item_size(key->key.len, value.len, value.ptr == NULL), word = lease->pending, live;
-        struct logseg seg;
+        bool             nil = value.ptr == NULL;
+        bool             large = value.len > l1->log_bytes / LEASE_LARGE_SHARE;
+        enum logseg_kind kind = (lease->returned || large) && !nil ? LOGSEG_MAIN : LOGSEG_SMALL;
 
-        if (mt_load_relaxed(lease->slot) != word)
+        if (mt_load_relaxed(lease->slot) != lease->pending)
                 return COUNTER_fills_refused;
-        if (!logseg_begin(l1, size, &seg))
-                return COUNTER_fills_skipped;
-        live = slot_live(slot_tag(word), seg.generation, seg.start + seg.head);
-        item_write(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, value);
-        logseg_commit(&seg, size);
-        /* [B] release: pairs with [A] in l1_find(); whoever sees this slot sees every byte of the item behind it. */
-        if (!mt_cas_acq_rel(lease->slot, &word, live)) {
-                logseg_retract(&seg, size);
-                logseg_end(&seg);
-                return COUNTER_fills_refused;
-        }
-        logseg_end(&seg);
-        return COUNTER_fills;
+        if (item_size(key->key.len, value.len, nil) <= l1->whole_bytes || value.len <= l1->piece_bytes)
+                return lease_append_whole(l1, key, lease, kind, value, deadline);
+        return lease_append_pieces(l1, key, lease, kind, value, deadline);
 }
 
 /* The mark that belongs to a slot: buckets begin on cache lines. */
@@ -233,11 +310,14 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
                 segment_leave(l1);
         }
         counters_add(l1, result, 1);
+        if (result == COUNTER_fills && lease->returned)
+                counters_add(l1, COUNTER_returns, 1);
         if (result == COUNTER_fills)
                 mt_store_relaxed(lease_mark(lease->slot), 0); /* not visited yet */
         else
                 l1_release(l1, lease);
         lease->slot = NULL;
+        l1_tend(l1, clock_coarse_ns(), LEASE_TEND_NS);
         return result == COUNTER_fills;
 }
 
@@ -253,9 +333,12 @@ unsigned l1_remove(struct l1 *l1, uint64_t hash)
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
                 uint64_t word = mt_load_acquire(index_slot(&place, i));
 
-                if (word == 0 || slot_tag(word) != place.tag)
+                if (slot_is_free(word) || slot_tag(word) != place.tag)
                         continue;
-                cleared += mt_exchange_acq_rel(index_slot(&place, i), 0) != 0;
+                word = mt_exchange_acq_rel(index_slot(&place, i), 0);
+                cleared += !slot_is_free(word);
+                if (slot_state(word) == SLOT_LIVE)
+                        logseg_note_dead(l1, word);
         }
         return cleared;
 }

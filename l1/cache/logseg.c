@@ -1,15 +1,16 @@
 /* logseg.c - who may write where in the log.
  *
- * Up to LOGSEG_OPEN_MAX log segments are open at a time, listed in header->open[]; a writer takes the first one that
- * nobody owns. Memory is taken in steps as the head advances; where there is none to be had the log segment is sealed
- * as it is, and those that have memory are used again and again.
+ * Of each log up to LOGSEG_OPEN_MAX log segments are open at a time, listed in header->open[]; a writer takes the first
+ * one that nobody owns. Memory is taken in steps as the head advances; where there is none to be had the log segment is
+ * sealed as it is, and those that have memory are used again and again.
  *
- * One log segment is kept free: whoever takes the last free one reclaims the oldest sealed one into it at once, so
- * that what is worth keeping has somewhere to go. */
+ * A few log segments are kept free: whoever would take one of these reclaims first, and what a reclaim keeps goes
+ * there. */
 #include "logseg.h"
 
 #include "../segment/process.h"
 #include "evict.h"
+#include "slot.h"
 
 #define LOGSEG_LOOKS 4 /* owners looked up in /proc during one search */
 
@@ -46,21 +47,80 @@ void logseg_end(struct logseg *seg)
 {
         uint64_t self = seg->self;
 
+        if (seg->shm == NULL)
+                return;
         /* [O1] release. A compare-and-swap, since the mapping may have been abandoned under us. */
         mt_cas_acq_rel(&seg->shm->owner, &self, 0);
         seg->shm = NULL;
 }
 
-void logseg_commit(struct logseg *seg, uint64_t n)
+/* ------------------------------------------------------------------------------------------- the lives of its items */
+
+/* The class of a life of so many units of deadline: two an octave, from half a second (16 units) on; the last is for
+ * all that is longer than nine hours. */
+static uint32_t logseg_life(uint32_t units)
 {
-        seg->head += (uint32_t)n;
-        mt_store_release(&seg->shm->head, seg->head);
+        uint32_t octave = units < 16 ? 4 : 31 - (uint32_t)__builtin_clz(units);
+        uint32_t life = units < 16 ? 0 : 2 * (octave - 4) + (units >> (octave - 1) & 1) + 1;
+
+        return life < LOGSEG_LIVES ? life : LOGSEG_LIVES - 1;
 }
 
-void logseg_retract(struct logseg *seg, uint64_t n)
+/* Everything of the class is over when so many units have gone. */
+static uint32_t logseg_life_over(uint32_t life)
 {
-        seg->head -= (uint32_t)n;
+        return (2 + (life & 1)) << (life / 2 + 3);
+}
+
+static void logseg_count_items(struct logseg *seg, uint32_t items, uint32_t deadline)
+{
+        uint32_t          opened = mt_load_relaxed(&seg->shm->opened);
+        _Atomic uint16_t *lives = &seg->shm->lives[logseg_life(deadline > opened ? deadline - opened : 0)];
+
+        mt_store_relaxed(&seg->shm->items, mt_load_relaxed(&seg->shm->items) + items);
+        mt_store_relaxed(lives, (uint16_t)(mt_load_relaxed(lives) + items));
+}
+
+void logseg_commit(struct logseg *seg, uint64_t size, uint32_t items, uint32_t deadline)
+{
+        seg->head += (uint32_t)size;
         mt_store_release(&seg->shm->head, seg->head);
+        logseg_count_items(seg, items, deadline);
+}
+
+void logseg_retract(struct logseg *seg, uint64_t size, uint32_t items, uint32_t deadline)
+{
+        seg->head -= (uint32_t)size;
+        mt_store_release(&seg->shm->head, seg->head);
+        logseg_count_items(seg, -items, deadline);
+}
+
+void logseg_note_dead(struct l1 *l1, uint64_t word)
+{
+        uint64_t number = slot_offset(word) / (l1->logseg_mask + 1);
+
+        if (number < l1->geometry.logseg_count &&
+            (mt_load_relaxed(&l1->logsegs[number].generation) & 0xffff) == slot_generation(word))
+                mt_fetch_add_relaxed(&l1->logsegs[number].dead, 1);
+}
+
+uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t deadline_now)
+{
+        const struct logseg_shm *shm = logseg_shm_at(l1, number);
+        uint32_t                 items = mt_load_relaxed(&shm->items);
+        uint32_t                 age = deadline_now - mt_load_relaxed(&shm->opened);
+        uint64_t                 dead = mt_load_relaxed(&shm->dead);
+
+        for (uint32_t life = 0; life < LOGSEG_LIVES - 1 && logseg_life_over(life) <= age; life++)
+                dead += mt_load_relaxed(&shm->lives[life]);
+        return dead < items ? (uint32_t)dead : items;
+}
+
+void logseg_clear(struct logseg *seg)
+{
+        seg->head = 0;
+        mt_store_release(&seg->shm->head, 0);
+        mt_store_release(&seg->shm->state, LOGSEG_FREE);
 }
 
 static void logseg_seal(struct l1 *l1, struct logseg *seg)
@@ -71,7 +131,7 @@ static void logseg_seal(struct l1 *l1, struct logseg *seg)
 
 /* ------------------------------------------------------------------------------------------------------------ room */
 
-bool logseg_may_grow(const struct l1 *l1)
+static bool logseg_may_grow(const struct l1 *l1)
 {
         return clock_coarse_ns() >= mt_load_relaxed(&l1->full_until_ns);
 }
@@ -95,87 +155,101 @@ bool logseg_has_room(struct l1 *l1, struct logseg *seg, uint64_t n)
         return true;
 }
 
+/* Can so many bytes be had in it, if it is free? */
+static bool logseg_is_usable(const struct logseg_shm *shm, uint64_t need, bool grow)
+{
+        return grow || mt_load_relaxed(&shm->ready) >= need;
+}
+
+int logseg_spare(const struct l1 *l1, uint64_t need)
+{
+        bool grow = logseg_may_grow(l1);
+        int  usable = 0, unused = 0;
+
+        for (uint32_t i = 0; i < l1->geometry.logseg_count; i++) {
+                const struct logseg_shm *shm = logseg_shm_at(l1, i);
+
+                if (!logseg_is_usable(shm, need, grow))
+                        continue;
+                usable++;
+                unused += mt_load_relaxed(&shm->state) == LOGSEG_FREE;
+        }
+        /* Two: one for each log. A log of a few log segments has none to spare. */
+        return unused - (usable >= 16 ? 2 : usable >= 4 ? 1 : 0);
+}
+
 /* ----------------------------------------------------------------------------------------------------- a new one */
 
-/* Own a free log segment. Those that have memory come first; without leave to grow, only they do. *left: how many
- * more there are like it. */
-static bool logseg_take_free(struct l1 *l1, uint64_t need, uint64_t self, struct logseg *seg, unsigned *left)
+/* Own a free log segment: one that has memory if there is one. */
+static bool logseg_take_free(struct l1 *l1, uint64_t need, uint64_t self, struct logseg *seg)
 {
-        bool grow = logseg_may_grow(l1), found = false;
+        bool grow = logseg_may_grow(l1);
         int  looks = LOGSEG_LOOKS;
 
-        *left = 0;
         for (int fresh = 0; fresh <= (grow ? 1 : 0); fresh++) {
                 for (uint32_t i = 0; i < l1->geometry.logseg_count; i++) {
                         struct logseg_shm *shm = logseg_shm_at(l1, i);
-                        bool               backed = mt_load_relaxed(&shm->ready) >= need;
 
-                        if (mt_load_relaxed(&shm->state) != LOGSEG_FREE || backed != !fresh)
+                        if (mt_load_relaxed(&shm->state) != LOGSEG_FREE || !logseg_is_usable(shm, need, fresh))
                                 continue;
-                        if (found) {
-                                ++*left;
-                                continue;
-                        }
                         looks -= mt_load_relaxed(&shm->owner) != 0;
                         if (!logseg_own(l1, i, self, looks >= 0, seg))
                                 continue;
-                        found = mt_load_relaxed(&shm->state) == LOGSEG_FREE;
-                        if (!found)
-                                logseg_end(seg);
+                        if (mt_load_relaxed(&shm->state) == LOGSEG_FREE)
+                                return true;
+                        logseg_end(seg);
                 }
         }
-        return found;
+        return false;
 }
 
 /* Own an empty one, OPEN and with room for `need`. */
-static bool logseg_open(struct l1 *l1, uint64_t need, uint64_t self, struct logseg *seg)
+static bool logseg_open(struct l1 *l1, enum logseg_kind kind, uint64_t need, uint64_t self, struct logseg *seg)
 {
-        unsigned left;
-        bool     taken = logseg_take_free(l1, need, self, seg, &left);
+        struct logseg_shm *shm;
 
-        if (!taken && !evict_oldest(l1, self, need, NULL, seg))
+        if (!logseg_take_free(l1, need, self, seg))
                 return false;
+        shm = seg->shm;
         seg->head = 0;
-        mt_store_relaxed(&seg->shm->head, 0);
+        mt_store_relaxed(&shm->head, 0);
         if (!logseg_has_room(l1, seg, need)) {
-                mt_store_release(&seg->shm->state, LOGSEG_FREE);
                 logseg_end(seg);
                 return false;
         }
-        mt_store_release(&seg->shm->state, LOGSEG_OPEN);
-        if (taken && left == 0) {
-                struct logseg victim;
-
-                if (evict_oldest(l1, self, need, seg, &victim))
-                        logseg_end(&victim);
-        }
+        mt_store_relaxed(&shm->kind, kind);
+        mt_store_relaxed(&shm->items, 0);
+        mt_store_relaxed(&shm->dead, 0);
+        mt_store_relaxed(&shm->opened, (uint32_t)segment_deadline_now(l1, clock_coarse_ns()));
+        for (uint32_t i = 0; i < LOGSEG_LIVES; i++)
+                mt_store_relaxed(&shm->lives[i], 0);
+        mt_store_release(&shm->state, LOGSEG_OPEN);
         return true;
 }
 
 /* ---------------------------------------------------------------------------------------------------- one append */
 
-/* What stands in open[i], less 1; logseg_count when nothing usable does. */
-static uint32_t logseg_listed(const struct l1 *l1, uint32_t i, uint32_t *word)
-{
-        *word = mt_load_acquire(&l1->header->open[i]);
-        return *word - 1 < l1->geometry.logseg_count ? *word - 1 : l1->geometry.logseg_count;
-}
-
 bool logseg_is_listed(const struct l1 *l1, uint32_t number)
 {
-        for (uint32_t i = 0; i < LOGSEG_OPEN_MAX; i++) {
-                if (mt_load_acquire(&l1->header->open[i]) == number + 1)
-                        return true;
+        for (uint32_t kind = 0; kind < LOGSEG_KINDS; kind++) {
+                for (uint32_t i = 0; i < LOGSEG_OPEN_MAX; i++) {
+                        if (mt_load_acquire(&l1->header->open[kind][i]) == number + 1)
+                                return true;
+                }
         }
         return false;
 }
 
-/* Own the log segment in open[i] if it still takes in `need` bytes; seal it if it does not. *busy: the living own
- * it. */
-static bool logseg_begin_listed(struct l1 *l1, uint32_t number, uint64_t need, uint64_t self, bool look, bool *busy,
-                                struct logseg *seg)
+/* Own what is listed at *open if it still takes in `need` bytes; seal it if it does not. *word: what stands there.
+ * *busy: the living own it. */
+static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, uint64_t need, uint64_t self, bool look,
+                                uint32_t *word, bool *busy, struct logseg *seg)
 {
-        *busy = !logseg_own(l1, number, self, look, seg);
+        *word = mt_load_acquire(open);
+        *busy = false;
+        if (*word - 1 >= l1->geometry.logseg_count)
+                return false;
+        *busy = !logseg_own(l1, *word - 1, self, look, seg);
         if (*busy)
                 return false;
         if (mt_load_relaxed(&seg->shm->state) == LOGSEG_OPEN) {
@@ -187,47 +261,80 @@ static bool logseg_begin_listed(struct l1 *l1, uint32_t number, uint64_t need, u
         return false;
 }
 
-/* Put a new one in open[i]. If another was faster ours is not listed: what it holds is sealed with it. */
-static bool logseg_begin_new(struct l1 *l1, uint32_t i, uint32_t word, uint64_t need, uint64_t self, struct logseg *seg)
+/* Put a new one there. If another was faster ours goes back. */
+static bool logseg_begin_new(struct l1 *l1, _Atomic uint32_t *open, uint32_t word, enum logseg_kind kind, uint64_t need,
+                             uint64_t self, struct logseg *seg)
 {
-        if (!logseg_open(l1, need, self, seg))
+        if (!logseg_open(l1, kind, need, self, seg))
                 return false;
-        if (mt_cas_acq_rel(&l1->header->open[i], &word, seg->number + 1)) {
-                if (logseg_has_room(l1, seg, need))
-                        return true;
-                logseg_seal(l1, seg); /* what the reclaim kept has filled it */
-        } else if (seg->head == 0) {
-                mt_store_release(&seg->shm->state, LOGSEG_FREE);
-        } else {
-                logseg_seal(l1, seg);
-        }
+        if (mt_cas_acq_rel(open, &word, seg->number + 1))
+                return true;
+        logseg_clear(seg);
         logseg_end(seg);
         return false;
 }
 
-bool logseg_begin(struct l1 *l1, uint64_t need, struct logseg *seg)
+/* The living own what is listed there, and it has not grown since the last look: they stand still, and it is passed
+ * over. If they only were slow, theirs is the next to be reclaimed. */
+static bool logseg_stands_still(struct l1 *l1, const _Atomic uint32_t *open, uint32_t word)
+{
+        uint64_t          seen = (uint64_t)word << 32 | mt_load_relaxed(&logseg_shm_at(l1, word - 1)->head);
+        _Atomic uint64_t *still = &l1->still[open - &l1->header->open[0][0]];
+        bool              same = mt_load_relaxed(still) == seen;
+
+        mt_store_relaxed(still, seen);
+        return same;
+}
+
+static bool logseg_begin_at(struct l1 *l1, _Atomic uint32_t *open, enum logseg_kind kind, uint64_t need, uint64_t self,
+                            bool look, bool kept, struct logseg *seg)
+{
+        uint32_t word, still = 0;
+        bool     busy;
+
+        if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
+                return true;
+        if (busy && look && logseg_stands_still(l1, open, word))
+                still = word;
+        if (busy && word != still)
+                return false;
+        if (!kept) {
+                /* What the reclaim keeps may itself have opened one there. */
+                evict_make_room(l1, self, need);
+                if (logseg_begin_listed(l1, open, need, self, look, &word, &busy, seg))
+                        return true;
+        }
+        return (!busy || word == still) && logseg_begin_new(l1, open, word, kind, need, self, seg);
+}
+
+static bool logseg_begin_in(struct l1 *l1, enum logseg_kind kind, uint64_t need, bool kept, struct logseg *seg)
 {
         uint64_t self = process_self(l1);
-        bool     busy, look = false;
-        uint32_t word;
+        bool     look = false;
 
+        seg->shm = NULL;
         if (self == 0 || need > l1->logseg_mask + 1)
                 return false;
         for (int round = 0; round < 2; round++) {
                 for (uint32_t i = 0; i < l1->open_limit; i++) {
-                        uint32_t number = logseg_listed(l1, i, &word);
-
-                        busy = false;
-                        if (number < l1->geometry.logseg_count &&
-                            logseg_begin_listed(l1, number, need, self, look, &busy, seg))
-                                return true;
-                        if (!busy && logseg_begin_new(l1, i, word, need, self, seg))
+                        if (logseg_begin_at(l1, &l1->header->open[kind][i], kind, need, self, look, kept, seg))
                                 return true;
                 }
                 /* All owned by others, the dead among them perhaps. */
                 look = process_look_due(l1, clock_coarse_ns());
                 if (!look)
-                        return false;
+                        break;
         }
+        seg->shm = NULL;
         return false;
+}
+
+bool logseg_begin(struct l1 *l1, enum logseg_kind kind, uint64_t need, struct logseg *seg)
+{
+        return logseg_begin_in(l1, kind, need, false, seg);
+}
+
+bool logseg_begin_kept(struct l1 *l1, enum logseg_kind kind, uint64_t need, struct logseg *seg)
+{
+        return logseg_begin_in(l1, kind, need, true, seg);
 }

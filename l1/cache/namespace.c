@@ -14,22 +14,31 @@
 #define NAMESPACE_ID_LAST     (UINT32_MAX - (UINT32_C(1) << 20)) /* as many could be drawing at once, and do no harm */
 #define NAMESPACE_ENTER_TRIES 40
 #define NAMESPACE_ENTER_NS    50000
+#define NAMESPACE_RETRY_NS    (250 * NS_PER_MS) /* after the living took too long: stopped, perhaps, for hours */
 
 /* ------------------------------------------------------------------------------------------------------- the lock */
 
+/* Who waited in vain looks in without waiting for a while: the holder may be stopped for hours, and each GET of a
+ * connection that has no namespace yet asks again. */
 bool namespace_enter(struct l1 *l1)
 {
         struct timespec moment = {.tv_nsec = NAMESPACE_ENTER_NS};
-        uint64_t        self;
+        uint64_t        self, now_ns = clock_coarse_ns(), retry_ns = mt_load_relaxed(&l1->table_retry_ns);
+        bool            waits = now_ns >= retry_ns || retry_ns - now_ns > NAMESPACE_RETRY_NS;
 
         if (!segment_enter(l1))
                 return false;
         self = process_self(l1);
-        for (int try = 0; self != 0 && try < NAMESPACE_ENTER_TRIES; try++) {
-                if (process_own(l1, &l1->header->table_owner, self, try % 16 == 1))
+        for (int try = 0; self != 0 && try < (waits ? NAMESPACE_ENTER_TRIES : 1); try++) {
+                bool look = waits ? try % 16 == 1 : process_look_due(l1, now_ns);
+
+                if (process_own(l1, &l1->header->table_owner, self, look))
                         return true;
-                nanosleep(&moment, NULL);
+                if (waits)
+                        nanosleep(&moment, NULL);
         }
+        if (self != 0 && waits)
+                mt_store_relaxed(&l1->table_retry_ns, now_ns + NAMESPACE_RETRY_NS);
         segment_leave(l1);
         return false;
 }
@@ -38,12 +47,13 @@ void namespace_leave(struct l1 *l1)
 {
         uint64_t self = mt_load_relaxed(&l1->self);
 
-        mt_cas_acq_rel(&l1->header->table_owner, &self, 0);
+        mt_cas_acq_rel(&l1->header->table_owner, &self, 0); /* [O1] release: pairs with process_own() */
         segment_leave(l1);
 }
 
 uint32_t namespace_high(const struct l1 *l1)
 {
+        /* Acquire: pairs with the release in namespace_claim(), the places below have been filled in. */
         uint32_t high = mt_load_acquire(&l1->header->namespaces_high);
 
         return high < NAMESPACE_MAX ? high : NAMESPACE_MAX;
@@ -98,7 +108,8 @@ void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t 
 }
 
 /* Is it this one? Its words are plain and another process may be giving the place away; the state is looked at before
- * and after. */
+ * and after: [T1] acquire pairs with [T2], READY shows all of the words, and a word of the next holder shows that the
+ * state was left. */
 static bool namespace_is(const struct namespace_shm *ns, const struct namespace_shm *wanted)
 {
         struct namespace_shm copy;
@@ -135,7 +146,7 @@ static struct namespace_shm *namespace_claim(struct l1 *l1, const struct namespa
         ns = &l1->namespaces[i];
         mt_store_release(&ns->id, 0);
         mt_store_release(&ns->state, SERVER_CLAIMED);
-        mt_fence_release();
+        mt_fence_release(); /* [T2]: CLAIMED stands before any word changes, READY after all have */
         mt_copy_to_shared(&ns->server, &wanted->server, sizeof *ns - offsetof(struct namespace_shm, server));
         mt_store_release(&ns->id, namespace_new_id(l1));
         mt_store_release(&ns->state, SERVER_READY);

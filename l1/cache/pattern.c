@@ -6,6 +6,7 @@
 #include "../base/glob.h"
 #include "index.h"
 #include "item.h"
+#include "logseg.h"
 
 #define PATTERN_LOOKS 4 /* at a slot that changes under us; then it is cleared whatever it holds: a miss, no lie */
 
@@ -20,8 +21,8 @@ static enum pattern_verdict pattern_judge(const struct l1 *l1, const _Atomic uin
 
         if (sane)
                 mt_copy_from_shared(key, item.key, item.klen);
-        /* [R1] acquire: pairs with [R2] in evict.c; if bytes were written over ours, the slot is seen to have changed.
-         */
+        /* [R1] acquire: pairs with [R2] in evict.c and logseg.c; if bytes were written over ours, the slot is seen to
+         * have changed. */
         mt_fence_acquire();
         if (mt_load_relaxed(slot) != word)
                 return PATTERN_AGAIN;
@@ -34,7 +35,7 @@ static uint64_t pattern_visit(struct l1 *l1, _Atomic uint64_t *slot, struct mt_b
         for (unsigned look = 0; look < PATTERN_LOOKS; look++) {
                 uint64_t word = mt_load_acquire(slot); /* [A]: pairs with [B] in l1_fill(), the item is whole */
 
-                if (slot_state(word) == SLOT_EMPTY)
+                if (slot_is_free(word))
                         return 0;
                 if (slot_state(word) != SLOT_LIVE)
                         break;
@@ -45,7 +46,13 @@ static uint64_t pattern_visit(struct l1 *l1, _Atomic uint64_t *slot, struct mt_b
                 if (verdict == PATTERN_CLEAR)
                         break;
         }
-        return slot_state(mt_exchange_acq_rel(slot, 0)) == SLOT_LIVE;
+        /* Release, as in l1_remove(): for whatever the caller stores next. */
+        uint64_t cleared = mt_exchange_acq_rel(slot, 0);
+
+        if (slot_state(cleared) != SLOT_LIVE)
+                return 0;
+        logseg_note_dead(l1, cleared);
+        return 1;
 }
 
 uint64_t l1_remove_pattern(struct l1 *l1, struct mt_bytes glob)

@@ -25,7 +25,7 @@ struct server_shm *l1_server_at(struct l1 *l1, uint32_t index)
 }
 
 /* The identity's words are plain, and another process may be giving the place away: the incarnation is looked at before
- * and after. */
+ * and after. [I1] acquire pairs with [I2] in server_vacate(). */
 static bool server_is(const struct server_shm *server, const struct l1_server_id *wanted)
 {
         uint32_t incarnation = mt_load_acquire(&server->incarnation), family;
@@ -97,7 +97,7 @@ static void server_vacate(struct l1 *l1, struct server_shm *server)
         mt_fetch_add_acq_rel(&server->incarnation, 1);
         namespace_drop_server(l1, l1_server_index(l1, server));
         server_reset(server);
-        mt_fence_release();
+        mt_fence_release(); /* [I2]: whoever sees a word of the next identity sees the incarnation moved */
 }
 
 bool server_retire_unused(struct l1 *l1, const struct server_shm *keep, uint64_t now_ns)

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum slot_state { SLOT_EMPTY = 0, SLOT_PENDING = 1, SLOT_LIVE = 2 };
+enum slot_state { SLOT_EMPTY = 0, SLOT_PENDING = 1, SLOT_LIVE = 2, SLOT_GHOST = 3 };
 
 #define SLOT_TAG_BITS   14
 #define SLOT_TAG_MASK   ((UINT64_C(1) << SLOT_TAG_BITS) - 1)
@@ -17,6 +17,12 @@ enum slot_state { SLOT_EMPTY = 0, SLOT_PENDING = 1, SLOT_LIVE = 2 };
 static inline unsigned slot_state(uint64_t word)
 {
         return (unsigned)(word >> 62);
+}
+
+/* Nothing is lost when it is taken: it is neither LIVE nor PENDING, whatever else somebody may have written there. */
+static inline bool slot_is_free(uint64_t word)
+{
+        return slot_state(word) == SLOT_EMPTY || slot_state(word) == SLOT_GHOST;
 }
 
 static inline uint64_t slot_tag(uint64_t word)

@@ -44,6 +44,7 @@ static const char *verify_walk(const struct l1 *l1, uint32_t number, uint64_t he
         return at == end ? NULL : "an item reaches beyond what is committed";
 }
 
+/* Not the owner's: acquire pairs with the release in logseg_commit(), what is below head has been written. */
 static const char *verify_logseg(const struct l1 *l1, uint32_t number)
 {
         const struct logseg_shm *shm = &l1->logsegs[number];
@@ -78,12 +79,30 @@ const char *verify_log(const struct l1 *l1)
 
 /* ----------------------------------------------------------------------------------------------------------- index */
 
+static const char *verify_pieces(const struct l1 *l1, const struct item *list)
+{
+        struct item piece;
+
+        for (uint64_t i = 0; i < item_pieces(l1, list->vlen); i++) {
+                uint64_t offset = item_piece_offset(list->value, i);
+
+                if (!item_read(l1, offset, &piece) || piece.form != ITEM_FORM_PIECE ||
+                    piece.vlen != item_piece_length(l1, list->vlen, i))
+                        return "a list names what is no piece of it";
+                if ((offset & l1->logseg_mask) + piece.size >
+                    mt_load_acquire(&l1->logsegs[offset / (l1->logseg_mask + 1)].head))
+                        return "a piece lies beyond what is committed";
+        }
+        return NULL;
+}
+
 static const char *verify_slot(const struct l1 *l1, const struct bucket_shm *bucket, uint64_t word)
 {
         uint64_t                 offset = slot_offset(word);
         const struct logseg_shm *shm;
         struct index_place       place;
         struct item              item;
+        const char              *fault;
 
         if (!item_read(l1, offset, &item))
                 return "a slot points to no item";
@@ -92,8 +111,12 @@ static const char *verify_slot(const struct l1 *l1, const struct bucket_shm *buc
                 return "a slot points to a generation that is gone";
         if (mt_load_acquire(&shm->state) == LOGSEG_FREE)
                 return "a slot points into a free log segment";
+        if (item.form == ITEM_FORM_PIECE)
+                return "a slot points to a piece";
         if ((offset & l1->logseg_mask) + item.size > mt_load_acquire(&shm->head))
                 return "a slot points beyond what is committed";
+        if (item.form == ITEM_FORM_LIST && (fault = verify_pieces(l1, &item)) != NULL)
+                return fault;
         place = index_place(l1, index_hash_key(l1, item.key, item.klen));
         if (place.bucket[0] != bucket && place.bucket[1] != bucket)
                 return "a slot stands in a bucket that is not its key's";
@@ -120,7 +143,7 @@ static const char *verify_slots(const struct l1 *l1, uint32_t *seen)
                         uint64_t                word = mt_load_acquire(slot);
                         const char             *fault;
 
-                        if (slot_state(word) == SLOT_EMPTY ? word != 0 : slot_state(word) > SLOT_LIVE)
+                        if (slot_state(word) == SLOT_EMPTY && word != 0)
                                 return "a slot is in no known state";
                         if (slot_state(word) != SLOT_LIVE)
                                 continue;

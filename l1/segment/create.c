@@ -63,6 +63,7 @@ static bool create_header(int fd, const struct segment_geometry *g)
         header->created_ns = clock_precise_ns() - NS_PER_S;
         mt_store_relaxed(&header->namespace_next, 1);
         mt_store_relaxed(&header->counters_high, SEGMENT_PAGE / sizeof(struct counters_shm));
+        /* Release: pairs with the acquire in verify_header(). Who opens the file finds it whole: it had no name. */
         mt_store_release(&header->magic, SEGMENT_MAGIC);
         return munmap(header, SEGMENT_PAGE) == 0;
 }

@@ -10,8 +10,8 @@
 
 #define GEOMETRY_L1_MIN     (UINT64_C(2) << 20)
 #define GEOMETRY_L1_MAX     (UINT64_C(32) << 30) /* a slot holds offset / 8 in 32 bits */
-#define GEOMETRY_LOGSEG_MIN (UINT64_C(64) << 10)
-#define GEOMETRY_LOGSEG_MAX (UINT64_C(2) << 30) /* struct logseg_shm counts its bytes in 32 bits */
+#define GEOMETRY_LOGSEG_MIN (UINT64_C(16) << 10)
+#define GEOMETRY_LOGSEG_MAX (UINT64_C(1) << 20) /* what one reclaim walks: a quarter of a millisecond */
 
 struct segment_geometry {
         uint64_t l1_size; /* the file's size */
@@ -20,9 +20,9 @@ struct segment_geometry {
         uint32_t logseg_count, bucket_count;
 };
 
-/* What the creator of a segment takes: the size it was asked for within the limits, and log segments of which four or
- * more fit and each holds an item of max_item_bytes where that can be had. */
-void geometry_choose(uint64_t size_bytes, uint64_t max_item_bytes, uint64_t *l1_size, uint64_t *logseg_size);
+/* What the creator of a segment takes: the size it was asked for within the limits, and some two hundred log segments
+ * where they are neither too small nor too large then. */
+void geometry_choose(uint64_t size_bytes, uint64_t *l1_size, uint64_t *logseg_size);
 /* All of it. False when the two numbers are not ones that geometry_choose() could have given: they may be noise. */
 bool geometry_compute(uint64_t l1_size, uint64_t logseg_size, struct segment_geometry *geometry);
 /* Of the sizes and offsets of every struct that other processes can see. */

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
-#define SEGMENT_ABI   1u                           /* also part of the segment's name */
+#define SEGMENT_ABI   2u                           /* also part of the segment's name */
 #define SEGMENT_PAGE  4096u
 
 enum {
@@ -31,8 +31,12 @@ enum {
         COUNTERS_MAX = 2048,
         BUCKET_SLOTS = 7,
         COUNTER_SPACE = 63,  /* counters a block has room for; counters.def has fewer */
-        LOGSEG_OPEN_MAX = 4, /* log segments that take in appends side by side */
+        LOGSEG_OPEN_MAX = 4, /* log segments of one log that take in appends side by side */
+        LOGSEG_LIVES = 32,   /* classes of remaining life that a log segment counts its items by */
 };
+
+/* The log is two logs: items that are new, and those that have proved to be read (evict.c). */
+enum logseg_kind { LOGSEG_SMALL = 0, LOGSEG_MAIN = 1, LOGSEG_KINDS = 2 };
 
 /* ------------------------------------------------------------------------------------------------------ header */
 
@@ -53,18 +57,22 @@ struct segment_shm {
         _Alignas(64) _Atomic uint32_t namespace_next; /* next namespace id; 0 is never one, never reused */
         _Atomic uint32_t namespaces_high;             /* namespace slots ever claimed: the rest are empty */
         uint8_t          pad1[56];
-        _Alignas(64) _Atomic uint64_t seal_next; /* order in which log segments were sealed */
-        _Atomic uint32_t counters_high;          /* counter blocks whose pages have been taken */
-        _Atomic uint32_t open[LOGSEG_OPEN_MAX];  /* 1 + the log segment that takes in appends; 0 = none */
-        uint8_t          pad2[36];
+        _Alignas(64) _Atomic uint64_t seal_next;              /* order in which log segments were sealed */
+        _Atomic uint32_t counters_high;                       /* counter blocks whose pages have been taken */
+        _Atomic uint32_t open[LOGSEG_KINDS][LOGSEG_OPEN_MAX]; /* 1 + the log segment that takes in appends; 0 = none */
+        uint8_t          pad2[20];
         _Alignas(64) _Atomic uint64_t table_owner; /* owner word: who changes the server and namespace tables */
-        uint8_t  pad3[56];
-        uint64_t spare1[464];
+        uint8_t pad3[56];
+        _Alignas(64) _Atomic uint64_t forgotten; /* bytes that left the small log unread: the age of ghosts */
+        _Atomic uint64_t tended_ns;              /* when somebody last looked for what can be reclaimed without loss */
+        uint8_t          pad4[48];
+        uint64_t         spare1[456];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, seal_next) == 256, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, table_owner) == 320, "segment ABI");
+_Static_assert(offsetof(struct segment_shm, forgotten) == 384, "segment ABI");
 
 /* --------------------------------------------------------------------------------------------------- processes */
 
@@ -156,15 +164,18 @@ _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache lin
 /* slot:   63 62 61        48 47         32 31                 0
  *   LIVE    | 2 | tag : 14  | gen : 16    | item offset / 8 : 32 |   offset from the start of the log area
  *   PENDING | 1 | tag : 14  |          token : 48                |   token never used twice in the segment's life
+ *   GHOST   | 3 | 0 : 2 | third : 20 | second : 20 | first : 20  |   as free as EMPTY; what it remembers: ghost.h
  *   EMPTY   | 0   all bits zero                                  |
  *
- * mark[i] belongs to slot[i]: LIVE, a visited mark (0 or 1); PENDING, the quarter second of its birth (mod 256), a
- * hint by which a lease left by the dead is recognised. It is no part of the word, so it may be wrong for a moment:
- * harmless, a mark that is wrong costs an eviction, a birth that is wrong costs a fill. */
+ * mark[i] belongs to slot[i]: LIVE, how often it was read since it was put in or last kept, up to MARK_MAX; PENDING,
+ * the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised. It is no part of
+ * the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth that is wrong
+ * costs a fill. */
 struct bucket_shm {
         _Atomic uint64_t slot[BUCKET_SLOTS];
         _Atomic uint8_t  mark[8];
 };
+#define MARK_MAX 3u
 _Static_assert(sizeof(struct bucket_shm) == 64, "a bucket is one cache line");
 _Static_assert(offsetof(struct bucket_shm, mark) == 56, "segment ABI");
 
@@ -181,16 +192,25 @@ struct logseg_shm {
         _Atomic uint32_t head;       /* bytes committed */
         _Atomic uint32_t ready;      /* bytes backed by memory (fallocated) */
         _Atomic uint64_t sealed_seq; /* order of sealing: the oldest is reclaimed first */
-        _Atomic uint32_t kind;       /* which log it belongs to */
-        uint32_t         pad;
-        uint64_t         spare[3];
+        _Atomic uint32_t kind;       /* enum logseg_kind: which log it belongs to */
+        _Atomic uint32_t items;      /* appended since it was opened */
+        _Atomic uint32_t dead;       /* of these, removed or replaced since: a hint, added to by anybody */
+        _Atomic uint32_t opened;     /* when, in the units of item deadlines */
+        uint64_t         spare[2];
+        _Atomic uint16_t lives[LOGSEG_LIVES]; /* of the items, how many live how long from `opened` on: logseg_life() */
 };
-_Static_assert(sizeof(struct logseg_shm) == 64, "a log segment's descriptor is one cache line");
+_Static_assert(sizeof(struct logseg_shm) == 128, "a log segment's descriptor is two cache lines");
+_Static_assert(offsetof(struct logseg_shm, lives) == 64, "segment ABI");
 
 /* An item: 12 bytes, then the key, then the value, padded to 8.
  *   lens:  31        22 21              0
  *          | klen : 10 | vlen : 22      |     klen 1023: the long form, two more words (klen, vlen) follow
- * vlen ITEM_NIL (ITEM_LONG_NIL in the long form): "no such key". */
+ * vlen ITEM_NIL (ITEM_LONG_NIL in the long form): "no such key".
+ *
+ * A value that is long for a log segment is cut into pieces. They are items of their own (long form, klen with
+ * ITEM_PIECE set), which no slot points to; the key of a piece is the 64-bit hash under which its owner stands, and
+ * the PENDING word of the lease under which it was written. The owner (long form, klen with ITEM_LIST set) has in the
+ * value's place the offsets of the pieces / 8, 32 bits each. */
 struct item_shm {
         uint32_t namespace_id;
         uint32_t deadline; /* in units of 2^ITEM_DEADLINE_SHIFT ns since created_ns, rounded down: 4.5 years */
@@ -204,6 +224,11 @@ _Static_assert(sizeof(struct item_shm) == 12, "12 bytes an item");
 #define ITEM_NIL            ((UINT32_C(1) << 22) - 1)
 #define ITEM_LONG_NIL       UINT32_MAX
 #define ITEM_LONG_EXTRA     8u
+#define ITEM_LIST           (UINT32_C(1) << 31)
+#define ITEM_PIECE          (UINT32_C(1) << 30)
 #define ITEM_KEY_MAX        16384u /* longer keys are never kept */
+#define ITEM_WHOLE_SHARE    4u     /* an item in one piece takes a quarter of a log segment: sealing wastes little */
+#define ITEM_PIECES         8u     /* so many pieces of a longer value fill a log segment */
+#define ITEM_PIECE_EXTRA    40u    /* what a piece takes beyond its bytes, at most */
 
 #endif

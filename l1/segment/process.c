@@ -90,6 +90,7 @@ static struct process_shm *process_named(const struct l1 *l1, uint64_t owner)
         if (number == 0 || number > PROCESS_MAX)
                 return NULL;
         slot = &l1->processes[number - 1];
+        /* [P2] acquire: pairs with [P1], and with the release in process_bury() and process_free_slot(). */
         return mt_load_acquire(&slot->incarnation) == (uint32_t)(owner >> 32) ? slot : NULL;
 }
 
@@ -118,6 +119,7 @@ static bool process_bury(struct process_shm *slot, uint32_t number, pid_t me, ui
         } else if (process_alive(pid, start_time)) {
                 return false;
         }
+        /* Release, for [P2]: our look at the dead comes before their words stop to name them. */
         return mt_cas_acq_rel(&slot->incarnation, &incarnation, incarnation + 1);
 }
 
@@ -137,8 +139,7 @@ static uint64_t process_claim_slot(struct process_shm *slot, uint32_t number, pi
                 return 0;
         mt_store_relaxed(&slot->start_time, my_start);
         mt_store_relaxed(&slot->attached_ns, clock_coarse_ns());
-        /* [P1] release: whoever reads the odd incarnation (acquire in process_named()) reads this pid and start
-         * time. */
+        /* [P1] release: whoever reads the odd incarnation ([P2] in process_named()) reads this pid and start time. */
         if (!mt_cas_acq_rel(&slot->incarnation, &incarnation, incarnation + 1))
                 return 0;
         return process_word(number, incarnation + 1);
@@ -238,10 +239,15 @@ bool process_own(struct l1 *l1, _Atomic uint64_t *owner, uint64_t self, bool loo
 {
         uint64_t held = mt_load_relaxed(owner);
 
-        if (held != 0 && (!look || !l1_owner_dead(l1, held)))
+        /* Not from ourselves either: another thread, or this one for a reclaim, and where somebody wrote into the process
+         * table even we may look dead. */
+        if (held == self || (held != 0 && (!look || !l1_owner_dead(l1, held))))
                 return false;
-        /* [O1] acquire: pairs with the release that disowned; we see all that the last owner wrote. A dead owner
-         * released nothing, but what it left is whole at every instruction, see struct logseg_shm. */
+        /* [O1] acquire: pairs with the release in logseg_end(), namespace_leave() and counters_give_back_block(); we
+         * see all that the last owner wrote. A dead one released nothing, but its death has been seen, in /proc or by
+         * an incarnation that moved after another's look there ([P2]), and the kernel shows that after its last store:
+         * so a slot that it had published is not overlooked, and what it left is whole at every instruction, see
+         * struct logseg_shm. */
         return mt_cas_acq_rel(owner, &held, self);
 }
 
@@ -260,6 +266,8 @@ bool l1_owner_dead(const struct l1 *l1, uint64_t owner)
                 return true;
         pid = mt_load_relaxed(&slot->pid);
         start_time = mt_load_relaxed(&slot->start_time);
+        /* Acquire: a pid of the next holder, who took it (release) after it saw the incarnation move, is seen with
+         * that: then these two are not the owner's. */
         mt_fence_acquire();
         if (mt_load_relaxed(&slot->incarnation) != (uint32_t)(owner >> 32))
                 return true;

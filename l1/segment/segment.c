@@ -199,9 +199,11 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->hash_key = (struct hash_key){{header->hash_key[0], header->hash_key[1]}};
         l1->created_ns = header->created_ns;
         l1->clock_zero_ns = header->created_ns - clock_tick_ns();
-        l1->open_limit = g->logseg_count < 7 ? 1 : g->logseg_count / 7;
+        l1->open_limit = g->logseg_count < 14 ? 1 : g->logseg_count / 14;
         if (l1->open_limit > LOGSEG_OPEN_MAX)
                 l1->open_limit = LOGSEG_OPEN_MAX;
+        l1->whole_bytes = g->logseg_size / ITEM_WHOLE_SHARE;
+        l1->piece_bytes = g->logseg_size / ITEM_PIECES - ITEM_PIECE_EXTRA;
 }
 
 static bool segment_map(struct l1 *l1, int fd, const struct stat *st, const struct segment_shm *header,
@@ -252,7 +254,7 @@ static bool segment_settle(struct l1 *l1, const struct l1_config *config, bool c
                                 log_line(LOG_WARN, "%s: there is no such segment", l1->path);
                                 return false;
                         }
-                        geometry_choose(config->size_bytes, config->max_item_bytes, &size, &logseg_size);
+                        geometry_choose(config->size_bytes, &size, &logseg_size);
                         if (!geometry_compute(size, logseg_size, &geometry) ||
                             create_segment(l1, &geometry) == CREATE_FAILED)
                                 return false;

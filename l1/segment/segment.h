@@ -35,13 +35,17 @@ struct l1 {
         struct segment_geometry geometry;
         uint64_t                created_ns;
         uint64_t                max_item_bytes;
-        bool                    again;      /* not the first attempt: what keeps it from going well has been said */
-        uint32_t                open_limit; /* log segments open at a time */
-        _Atomic uint32_t        writers;    /* threads of this process that may own something in the segment now */
-        _Atomic uint64_t        self;       /* this process's owner word, 0 until claimed */
+        uint64_t                whole_bytes; /* values up to this are kept in one piece */
+        uint64_t                piece_bytes; /* longer ones are cut into pieces of this */
+        bool                    again;       /* not the first attempt: what keeps it from going well has been said */
+        uint32_t                open_limit;  /* log segments of one log open at a time */
+        _Atomic uint32_t        writers;     /* threads of this process that may own something in the segment now */
+        _Atomic uint64_t        self;        /* this process's owner word, 0 until claimed */
         _Atomic uint64_t        self_retry_ns;
-        _Atomic uint64_t        look_ns;       /* when owners were last looked at for signs of death */
-        _Atomic uint64_t        full_until_ns; /* /dev/shm was full: no new memory is asked for before */
+        _Atomic uint64_t        look_ns; /* when owners were last looked at for signs of death */
+        _Atomic uint64_t        still[LOGSEG_KINDS * LOGSEG_OPEN_MAX]; /* what was open and owned then: word, head */
+        _Atomic uint64_t        full_until_ns;  /* /dev/shm was full: no new memory is asked for before */
+        _Atomic uint64_t        table_retry_ns; /* the tables were held for too long: not waited for before */
         _Atomic uint64_t        full_said_ns;
         struct l1              *next; /* of all handles of this process */
 

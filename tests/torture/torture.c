@@ -1,293 +1,76 @@
-/* torture.c - many processes in one segment, killed and stopped at random instructions; what is served must be true.
+/* torture.c - many processes in one segment, killed, stopped and forked anywhere; what is served must be true.
  *
  *   torture [--seconds S] [--seed X] [--processes N] [--threads]
  *
- * A "server" outside the segment holds a number for each key of each database, which only goes up. Writers raise it,
- * then do what invalidation does: clear the key in L1, and only then say which number has been applied. Fillers do
- * what a miss does: lease, read the server, fill. Readers note what has been applied before they look, and a hit must
- * be
- *   whole      its checksum fits (not torn)
- *   its own    the server, database and key that were asked for (not foreign)
- *   true       no older than what had been applied, by removal or by flush, before the look began (not stale)
- *   in time    not past the deadline that it carries
- * The parent kills and stops at random, makes new processes, some by fork from one that is attached, and after each
- * round has the whole structure verified and sees that the cache still takes in and gives out. With --threads the same
- * workers are threads of one process, and nobody is killed: that is the form for ThreadSanitizer. */
+ * Rounds of a second, each with one of a few segments and one of a few mixes of work: processes come and go, one after
+ * the other is stopped for longer than a lap of the log, or killed, at a random instruction or at a chosen place. After
+ * each round all are dead; the whole structure is verified, and a fresh process finds nothing stuck and nothing lost,
+ * also while one process stands still in the middle of an append. With --threads the same workers are threads of one
+ * process, and nobody is hurt: that is the form for ThreadSanitizer. */
+#include "torture.h"
+
 #include "l1/base/log.h"
-#include "l1/l1.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SERVERS = 2, DATABASES = 3, KEYS = 300, PROCESSES_MAX = 64 };
+#define TORTURE_ROUND_NS   (900 * NS_PER_MS)
+#define TORTURE_AT_ONCE_NS NS_PER_S /* something goes in again: within a second of the deaths at the latest */
 
-#define TORTURE_L1_SIZE  (UINT64_C(6) << 20)
-#define TORTURE_MAX_ITEM 200000u
-#define TORTURE_ROUND_NS (700 * NS_PER_MS)
-#define TORTURE_MAGIC    UINT64_C(0x70727475746f7274)
-
-/* The server, and what the listener has said; and what has been seen. Shared by all, outside the segment. */
-struct world {
-        _Atomic uint64_t truth[SERVERS][KEYS]; /* one key stands in all databases: one write changes it everywhere */
-        _Atomic uint64_t applied[SERVERS][KEYS];
-        _Atomic uint64_t flush_truth[SERVERS][DATABASES];
-        _Atomic uint64_t flush_applied[SERVERS][DATABASES];
-        _Atomic bool     stop;
-        _Atomic uint64_t hits, misses, fills, refused, writes, flushes, attaches;
-        _Atomic uint64_t torn, foreign, stale, unflushed, late;
+/* Logs of a few small segments lap quickly; in the last one a large value is a megabyte. */
+const struct geometry geometries[GEOMETRIES] = {
+        {UINT64_C(2) << 20, 30000},
+        {UINT64_C(3) << 20, 200000},
+        {UINT64_C(8) << 20, 60000},
+        {UINT64_C(48) << 20, 1000000},
 };
+static const unsigned order[] = {0, 1, 2, 0, 2, 1, 3};
 
-struct value {
-        uint64_t magic, server, database, key, number, flush, deadline_ns, len, checksum;
+const struct profile profiles[] = {
+        {"mixed", .hot = 300, .writes = 150, .cold = 50, .large = 4},
+        {"hot keys that are kept again and again", .hot = 64, .writes = 3, .cold = 120, .large = 1},
+        {"many writes to few keys", .hot = 40, .writes = 300, .cold = 20, .large = 1},
+        {"large values", .hot = 100, .writes = 30, .cold = 200, .large = 60},
+        {"hits", .hot = 200, .writes = 2, .cold = 10, .large = 0},
 };
+const unsigned profile_count = sizeof profiles / sizeof profiles[0];
 
-struct worker {
-        uint64_t              seed;
-        struct l1            *l1;
-        struct server_shm    *server[SERVERS];
-        uint32_t              incarnation[SERVERS];
-        struct namespace_shm *ns[SERVERS][DATABASES];
-        char                  buffer[TORTURE_MAX_ITEM];
-        char                  copy[TORTURE_MAX_ITEM];
-};
+struct world *world;
+static char   directory[] = "/dev/shm/mtshim-torture.XXXXXX";
 
-static struct world    *world;
-static struct l1_config config = {
-        .name = "torture",
-        .size_bytes = TORTURE_L1_SIZE,
-        .max_item_bytes = TORTURE_MAX_ITEM,
-};
-
-static uint64_t draw(uint64_t *seed)
+uint64_t torture_item_max(void)
 {
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        return *seed;
+        return geometries[GEOMETRIES - 1].max_item_bytes;
 }
 
-static uint64_t below(uint64_t *seed, uint64_t n)
+struct l1_config torture_config(unsigned geometry)
 {
-        return (draw(seed) >> 11) % n;
-}
+        static char names[GEOMETRIES][16];
 
-/* ----------------------------------------------------------------------------------------------------------- values */
-
-static uint64_t checksum(const struct value *v, const char *body)
-{
-        struct value head = *v;
-
-        head.checksum = 0;
-        return mt_hash(&head, sizeof head, (struct hash_key){{1, 2}}) ^
-               mt_hash(body, v->len - sizeof head, (struct hash_key){{3, 4}});
-}
-
-/* Sizes as they come: most are small, some fill a good part of a log segment. */
-static uint64_t value_length(uint64_t *seed)
-{
-        switch (below(seed, 32)) {
-        case 0: return sizeof(struct value) + below(seed, TORTURE_MAX_ITEM - sizeof(struct value));
-        case 1:
-        case 2:
-        case 3: return sizeof(struct value) + below(seed, 8000);
-        default: return sizeof(struct value) + below(seed, 300);
-        }
-}
-
-static struct mt_bytes value_make(struct worker *w, const struct value *head)
-{
-        struct value v = *head;
-        uint64_t     word = v.key << 32 ^ v.number;
-
-        for (uint64_t i = sizeof v; i < v.len; i += 8) {
-                word += UINT64_C(0x9e3779b97f4a7c15);
-                memcpy(w->buffer + i, &word, v.len - i < 8 ? v.len - i : 8);
-        }
-        v.checksum = checksum(&v, w->buffer + sizeof v);
-        memcpy(w->buffer, &v, sizeof v);
-        return mt_bytes(w->buffer, v.len);
-}
-
-static struct mt_bytes key_make(char to[64], uint64_t key)
-{
-        /* Some short, some past the long form's border in another program's keys; here up to 63 bytes. */
-        return mt_bytes(to, (size_t)snprintf(to, 64, "key:%0*llu", (int)(1 + key % 48), (unsigned long long)key));
-}
-
-/* --------------------------------------------------------------------------------------------------- the workers */
-
-static bool worker_attach(struct worker *w)
-{
-        for (unsigned s = 0; s < SERVERS; s++) {
-                struct l1_server_id id = {.family = 1, .id = {1, s, 0}};
-                uint64_t            user[2];
-
-                w->server[s] = l1_server(w->l1, &id);
-                if (w->server[s] == NULL)
-                        return false; /* somebody was stopped while changing the table: another time */
-                w->incarnation[s] = mt_load_relaxed(&w->server[s]->incarnation);
-                l1_user_digest(w->l1, NULL, 0, user);
-                for (uint32_t d = 0; d < DATABASES; d++) {
-                        w->ns[s][d] = l1_namespace(w->l1, w->server[s], d, user);
-                        if (w->ns[s][d] == NULL)
-                                return false;
-                }
-        }
-        mt_fetch_add_relaxed(&world->attaches, 1);
-        return true;
-}
-
-/* A hit, and what is wrong with it. */
-static void judge(const struct worker *w, const struct l1_hit *hit, uint64_t s, uint64_t d, uint64_t key,
-                  uint64_t applied, uint64_t flushed, uint64_t asked_ns)
-{
-        struct value v;
-
-        mt_fetch_add_relaxed(&world->hits, 1);
-        memcpy(&v, w->copy, sizeof v);
-        if (hit->len < sizeof v || v.magic != TORTURE_MAGIC || v.len != hit->len ||
-            checksum(&v, w->copy + sizeof v) != v.checksum)
-                mt_fetch_add_relaxed(&world->torn, 1);
-        else if (v.server != s || v.database != d || v.key != key)
-                mt_fetch_add_relaxed(&world->foreign, 1);
-        else if (v.number < applied)
-                mt_fetch_add_relaxed(&world->stale, 1);
-        else if (v.flush < flushed)
-                mt_fetch_add_relaxed(&world->unflushed, 1);
-        else if (v.deadline_ns <= asked_ns)
-                mt_fetch_add_relaxed(&world->late, 1);
-}
-
-static void fill(struct worker *w, const struct l1_key *wanted, struct l1_lease *lease, uint64_t s, uint64_t d,
-                 uint64_t key)
-{
-        struct value v = {
-                .magic = TORTURE_MAGIC,
-                .server = s,
-                .database = d,
-                .key = key,
-                .number = mt_load_acquire(&world->truth[s][key]),
-                .flush = mt_load_acquire(&world->flush_truth[s][d]),
-                .deadline_ns = clock_precise_ns() + (100 + below(&w->seed, 1000)) * NS_PER_MS,
-                .len = value_length(&w->seed),
+        snprintf(names[geometry], sizeof names[geometry], "torture-%u", geometry);
+        return (struct l1_config){
+                .name = names[geometry],
+                .size_bytes = geometries[geometry].size_bytes,
+                .max_item_bytes = geometries[geometry].max_item_bytes,
+                .directory = directory,
         };
-
-        if (below(&w->seed, 8) == 0) /* the answer takes a while */
-                sched_yield();
-        if (below(&w->seed, 64) == 0)
-                l1_release(w->l1, lease);
-        else if (l1_fill(w->l1, wanted, lease, value_make(w, &v), v.deadline_ns))
-                mt_fetch_add_relaxed(&world->fills, 1);
-        else
-                mt_fetch_add_relaxed(&world->refused, 1);
 }
-
-static void get(struct worker *w, uint64_t s, uint64_t d, uint64_t key)
-{
-        char            text[64];
-        struct mt_bytes bytes = key_make(text, key);
-        struct l1_key   wanted = {bytes, l1_hash(w->l1, l1_server_index(w->l1, w->server[s]), bytes)};
-        uint64_t        applied = mt_load_acquire(&world->applied[s][key]);
-        uint64_t        flushed = mt_load_acquire(&world->flush_applied[s][d]), asked_ns = clock_precise_ns();
-        uint32_t        id = l1_namespace_id(w->server[s], w->incarnation[s], w->ns[s][d]);
-        struct l1_lease lease;
-        struct l1_hit   hit;
-
-        if (l1_find(w->l1, &wanted, id, clock_coarse_ns(), &hit)) {
-                if (l1_copy(&hit, w->copy))
-                        judge(w, &hit, s, d, key, applied, flushed, asked_ns);
-                return;
-        }
-        mt_fetch_add_relaxed(&world->misses, 1);
-        if (l1_lease(w->l1, &wanted, id, clock_coarse_ns(), &lease))
-                fill(w, &wanted, &lease, s, d, key);
-}
-
-static void raise_to(_Atomic uint64_t *word, uint64_t v)
-{
-        uint64_t now = mt_load_relaxed(word);
-
-        while (now < v && !mt_cas_acq_rel(word, &now, v))
-                ;
-}
-
-static void write_key(struct worker *w, uint64_t s, uint64_t key)
-{
-        char     text[64];
-        uint64_t number = mt_fetch_add_acq_rel(&world->truth[s][key], 1) + 1;
-
-        l1_remove(w->l1, l1_hash(w->l1, l1_server_index(w->l1, w->server[s]), key_make(text, key)));
-        raise_to(&world->applied[s][key], number);
-        mt_fetch_add_relaxed(&world->writes, 1);
-}
-
-static void flush(struct worker *w, uint64_t s)
-{
-        uint64_t number[DATABASES], d = below(&w->seed, DATABASES + 1);
-
-        for (uint64_t i = 0; i < DATABASES; i++)
-                number[i] = mt_fetch_add_acq_rel(&world->flush_truth[s][i], 1) + 1;
-        if (d == DATABASES)
-                l1_flush_server(w->l1, w->server[s]);
-        else
-                l1_flush_database(w->l1, w->server[s], (uint32_t)d);
-        for (uint64_t i = 0; i < DATABASES; i++) {
-                if (d == DATABASES || d == i)
-                        raise_to(&world->flush_applied[s][i], number[i]);
-        }
-        mt_fetch_add_relaxed(&world->flushes, 1);
-}
-
-static void work(struct worker *w, uint64_t operations)
-{
-        for (uint64_t i = 0; i < operations && !mt_load_relaxed(&world->stop); i++) {
-                uint64_t s = below(&w->seed, SERVERS), d = below(&w->seed, DATABASES);
-                uint64_t key = below(&w->seed, below(&w->seed, KEYS) + 1);
-
-                switch (below(&w->seed, 1000)) {
-                case 0: flush(w, s); break;
-                case 1 ... 150: write_key(w, s, key); break;
-                default: get(w, s, d, key); break;
-                }
-        }
-}
-
-/* One process. handle: inherited through fork, or NULL. */
-static void process(struct worker *w, struct l1 *handle, uint64_t seed)
-{
-        w->seed = seed | 1;
-        if (handle != NULL)
-                l1_after_fork(handle);
-        w->l1 = handle != NULL ? handle : l1_attach(&config);
-        if (w->l1 == NULL)
-                _exit(1);
-        if (worker_attach(w))
-                work(w, 1000 + below(&w->seed, 200000));
-        if (below(&w->seed, 2) == 0)
-                l1_detach(w->l1);
-        _exit(0);
-}
-
-/* ------------------------------------------------------------------------------------------------------ the parent */
 
 struct torture {
-        uint64_t       seed, seconds;
-        unsigned       processes;
-        bool           threads;
-        struct l1     *l1;
-        struct worker *worker; /* the parent's own, and what children copy */
-        pid_t          pid[PROCESSES_MAX];
-        bool           stopped[PROCESSES_MAX];
-        uint64_t       kills, stops, rounds, odd_ends, verified;
-        unsigned       passed, failed;
+        uint64_t     seed, seconds, rounds, verified, slowest_fill_ns;
+        unsigned     processes;
+        bool         threads;
+        struct l1   *l1[GEOMETRIES];
+        struct round round;
+        struct hurts hurts;
+        unsigned     passed, failed;
 };
 
 static void expect(struct torture *t, bool good, const char *what, uint64_t n)
@@ -298,170 +81,152 @@ static void expect(struct torture *t, bool good, const char *what, uint64_t n)
                 printf("FAILED: %s (%llu)\n", what, (unsigned long long)n);
 }
 
-static void spawn(struct torture *t, unsigned i)
-{
-        uint64_t seed = draw(&t->seed);
+/* ----------------------------------------------------------------------------------------------------- a round */
 
-        fflush(stdout);
-        t->stopped[i] = false;
-        t->pid[i] = fork();
-        if (t->pid[i] == 0)
-                process(t->worker, seed % 2 != 0 ? t->l1 : NULL, seed);
+/* Of a whole run only what went wrong is told. */
+static void must(struct torture *t, bool good, const char *what, uint64_t n)
+{
+        if (good)
+                return;
+        printf("round %llu, segment %u, %s: %s (%llu)\n", (unsigned long long)t->rounds, t->round.geometry,
+               t->round.profile->name, what, (unsigned long long)n);
+        t->failed++;
 }
 
-static void reap(struct torture *t)
+static void verify(struct torture *t)
 {
-        int   status;
-        pid_t pid;
-
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-                t->odd_ends += WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL;
-                for (unsigned i = 0; i < t->processes; i++) {
-                        if (t->pid[i] == pid)
-                                t->pid[i] = 0;
-                }
-        }
-}
-
-static void hurt(struct torture *t)
-{
-        unsigned i = (unsigned)below(&t->seed, t->processes);
-
-        if (t->pid[i] == 0) {
-                spawn(t, i);
-        } else if (t->stopped[i]) {
-                kill(t->pid[i], SIGCONT);
-                t->stopped[i] = false;
-        } else if (below(&t->seed, 3) == 0) {
-                kill(t->pid[i], SIGSTOP);
-                t->stopped[i] = true;
-                t->stops++;
-        } else {
-                kill(t->pid[i], SIGKILL);
-                t->kills++;
-        }
-}
-
-static void end_all(struct torture *t)
-{
-        for (unsigned i = 0; i < t->processes; i++) {
-                if (t->pid[i] == 0)
-                        continue;
-                kill(t->pid[i], SIGKILL);
-                waitpid(t->pid[i], NULL, 0);
-                t->pid[i] = 0;
-                t->kills++;
-        }
-}
-
-static void verify(struct torture *t, const char *when)
-{
-        const char *fault = l1_verify(t->l1);
+        const char *fault = l1_verify(t->l1[t->round.geometry]);
 
         t->verified++;
-        if (fault != NULL) {
-                printf("%s, round %llu: %s\n", when, (unsigned long long)t->rounds, fault);
-                t->failed++;
-        }
+        must(t, fault == NULL, fault, 0);
 }
 
-/* After the deaths of a round: something still goes in, and comes out. */
-static void still_works(struct torture *t)
+/* pinned: log segments that one who stands still may keep. */
+static void recover(struct torture *t, uint32_t pinned)
 {
-        uint64_t hits = mt_load_relaxed(&world->hits), fills = mt_load_relaxed(&world->fills);
+        struct recovery found = {0};
+        bool            ended = recover_run(t->l1[t->round.geometry], t->round, t->threads, draw(&t->seed), &found);
 
-        if (!worker_attach(t->worker)) {
-                expect(t, false, "the tables cannot be changed any more", t->rounds);
+        must(t, ended, "a fresh process cannot begin", 0);
+        if (!ended)
                 return;
+        if (found.first_fill_ns != UINT64_MAX && found.first_fill_ns > t->slowest_fill_ns)
+                t->slowest_fill_ns = found.first_fill_ns;
+        must(t, found.first_fill_ns <= TORTURE_AT_ONCE_NS,
+             pinned ? "nothing goes in while one stands still" : "nothing goes in", found.first_fill_ns);
+        must(t, found.lost <= pinned, pinned ? "one that stands still pins too much" : "log segments do not come round",
+             found.lost);
+        must(t, found.bytes_used >= found.bytes_log / 2 || pinned, "less than half of the log is in use",
+             found.bytes_used);
+        verify(t);
+}
+
+/* One stands still where it owns something; then it dies. */
+static void recover_beside_stopped(struct torture *t)
+{
+        bool  in_append = t->rounds % 2 == 0;
+        pid_t pid = recover_leave_stopped(t->l1[t->round.geometry], t->round, draw(&t->seed), in_append);
+
+        if (pid == 0)
+                return;
+        recover(t, in_append ? 1 : 2); /* who reclaims also owns where it keeps */
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        t->hurts.kills++;
+        t->hurts.stops[in_append ? IN_APPEND : IN_FILL]++;
+}
+
+static void torture_round(struct torture *t)
+{
+        uint64_t   end_ns = clock_precise_ns() + TORTURE_ROUND_NS;
+        struct l1 *l1;
+
+        t->round.geometry = order[t->rounds % (sizeof order / sizeof order[0])];
+        t->round.profile = &profiles[below(&t->seed, profile_count)];
+        l1 = t->l1[t->round.geometry];
+        if (t->threads)
+                parent_round_of_threads(l1, t->round, t->processes, &t->seed, end_ns);
+        else
+                parent_round(l1, t->round, t->processes, &t->seed, end_ns, &t->hurts);
+        verify(t);
+        if (!t->threads)
+                recover_beside_stopped(t);
+        recover(t, 0);
+        t->rounds++;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the summary */
+
+static uint64_t total(enum count what)
+{
+        uint64_t sum = 0;
+
+        for (unsigned i = 0; i < SEATS; i++)
+                sum += mt_load_relaxed(&world->seat[i].count[what]);
+        return sum;
+}
+
+static const char *const count_names[COUNTS] = {
+#define ROW(name, says) says,
+        TORTURE_COUNTS(ROW)
+#undef ROW
+};
+static const char *const place_names[PLACES] = {
+#define ROW(name, says) says,
+        TORTURE_PLACES(ROW)
+#undef ROW
+};
+
+static void print_counts(const struct torture *t, uint64_t elapsed_ns)
+{
+        uint64_t laps = 0, logsegs, stops = 0;
+
+        for (unsigned g = 0; g < GEOMETRIES; g++) {
+                uint64_t reclaims = parent_reclaims(t->l1[g], &logsegs);
+
+                laps += reclaims / logsegs;
         }
-        work(t->worker, 3000);
-        if (mt_load_relaxed(&world->hits) == hits || mt_load_relaxed(&world->fills) == fills)
-                expect(t, false, "no hits or fills after a round", t->rounds);
+        for (unsigned i = 0; i < TORN; i++)
+                printf("%s %llu, ", count_names[i], (unsigned long long)total(i));
+        printf("\nhits/s %llu, laps %llu, rounds %llu, verified %llu, slowest first fill %llu us\n",
+               (unsigned long long)(total(HITS) * NS_PER_MS / (elapsed_ns / NS_PER_US)), (unsigned long long)laps,
+               (unsigned long long)t->rounds, (unsigned long long)t->verified,
+               (unsigned long long)(t->slowest_fill_ns / NS_PER_US));
+        if (t->threads)
+                return;
+        for (unsigned i = 0; i < PLACES; i++)
+                stops += t->hurts.stops[i];
+        printf("kills %llu, stops %llu, longer than a lap %llu, at most %llu laps; stopped",
+               (unsigned long long)t->hurts.kills, (unsigned long long)stops, (unsigned long long)t->hurts.long_stops,
+               (unsigned long long)t->hurts.most_laps);
+        for (unsigned i = 0; i < PLACES; i++)
+                printf("%s %s %llu", i > 0 ? "," : "", place_names[i], (unsigned long long)t->hurts.stops[i]);
+        printf("\n");
 }
 
-static void round_of_processes(struct torture *t, uint64_t end_ns)
+static void torture_report(struct torture *t, uint64_t elapsed_ns)
 {
-        for (unsigned i = 0; i < t->processes; i++)
-                spawn(t, i);
-        while (clock_precise_ns() < end_ns) {
-                usleep((useconds_t)(200 + below(&t->seed, 2500)));
-                reap(t);
-                hurt(t);
-                if (below(&t->seed, 400) == 0)
-                        verify(t, "while in use");
+        uint64_t corrupt = 0, hits = total(HITS);
+
+        print_counts(t, elapsed_ns);
+        for (unsigned i = TORN; i < COUNTS; i++) {
+                printf("%s %llu\n", count_names[i], (unsigned long long)total(i));
+                expect(t, total(i) == 0, count_names[i], total(i));
         }
-        end_all(t);
-}
+        for (unsigned g = 0; g < GEOMETRIES; g++) {
+                struct l1_totals totals;
 
-static void *thread_main(void *arg)
-{
-        work(arg, UINT64_MAX);
-        return NULL;
-}
-
-static void round_of_threads(struct torture *t, uint64_t end_ns)
-{
-        static struct worker *workers;
-        pthread_t             thread[PROCESSES_MAX];
-
-        if (workers == NULL)
-                workers = calloc(t->processes, sizeof *workers);
-        mt_store_release(&world->stop, false);
-        for (unsigned i = 0; i < t->processes; i++) {
-                workers[i].seed = draw(&t->seed) | 1;
-                workers[i].l1 = t->l1;
-                if (!worker_attach(&workers[i]))
-                        exit(2);
-                pthread_create(&thread[i], NULL, thread_main, &workers[i]);
+                l1_totals(t->l1[g], false, &totals);
+                corrupt += totals.count[COUNTER_error_corrupt];
         }
-        while (clock_precise_ns() < end_ns)
-                usleep(10000);
-        mt_store_release(&world->stop, true);
-        for (unsigned i = 0; i < t->processes; i++)
-                pthread_join(thread[i], NULL);
-        mt_store_release(&world->stop, false);
-}
-
-static void torture_run(struct torture *t)
-{
-        uint64_t end_ns = clock_precise_ns() + t->seconds * NS_PER_S;
-
-        while (clock_precise_ns() < end_ns) {
-                uint64_t round_ns = clock_precise_ns() + TORTURE_ROUND_NS;
-
-                if (t->threads)
-                        round_of_threads(t, round_ns);
-                else
-                        round_of_processes(t, round_ns);
-                verify(t, "after a round");
-                still_works(t);
-                verify(t, "after more work");
-                t->rounds++;
-        }
-}
-
-static void torture_report(struct torture *t)
-{
-        struct l1_totals totals;
-
-        l1_totals(t->l1, true, &totals);
-        printf("rounds %llu, attached %llu, kills %llu, stops %llu, verified %llu\n", (unsigned long long)t->rounds,
-               (unsigned long long)world->attaches, (unsigned long long)t->kills, (unsigned long long)t->stops,
-               (unsigned long long)t->verified);
-        printf("hits %llu, misses %llu, fills %llu, refused %llu, writes %llu, flushes %llu, reclaims %llu\n",
-               (unsigned long long)world->hits, (unsigned long long)world->misses, (unsigned long long)world->fills,
-               (unsigned long long)world->refused, (unsigned long long)world->writes,
-               (unsigned long long)world->flushes, (unsigned long long)totals.count[COUNTER_reclaims]);
-        expect(t, world->torn == 0, "torn", world->torn);
-        expect(t, world->foreign == 0, "foreign", world->foreign);
-        expect(t, world->stale == 0, "served after its invalidation was applied", world->stale);
-        expect(t, world->unflushed == 0, "served after a flush was applied", world->unflushed);
-        expect(t, world->late == 0, "served past its deadline", world->late);
-        expect(t, totals.count[COUNTER_error_corrupt] == 0, "malformed items", totals.count[COUNTER_error_corrupt]);
-        expect(t, t->odd_ends == 0, "workers that ended by themselves, badly", t->odd_ends);
-        expect(t, world->hits > 1000 && world->fills > 1000, "hardly anything happened", world->hits);
+        expect(t, corrupt == 0, "malformed items", corrupt);
+        expect(t, t->hurts.odd_ends == 0, "workers that ended by themselves, badly", t->hurts.odd_ends);
+        expect(t, hits > 1000 && total(FILLS) > 1000, "hardly anything happened", hits);
+        expect(t, t->threads || t->hurts.long_stops > 0, "nobody slept for a lap", t->hurts.long_stops);
         printf("%u passed, %u failed\n", t->passed, t->failed);
 }
+
+/* ------------------------------------------------------------------------------------------------------------- main */
 
 static void torture_options(struct torture *t, int argc, char **argv)
 {
@@ -479,35 +244,48 @@ static void torture_options(struct torture *t, int argc, char **argv)
                         exit(2);
                 }
         }
-        if (t->processes == 0 || t->processes > PROCESSES_MAX)
+        if (t->processes == 0 || t->processes > SEATS)
                 t->processes = t->threads ? 6 : 16;
+}
+
+/* Of the children of those that die we take care; what they see is mapped before the first one is made. */
+static bool torture_setup(struct torture *t)
+{
+        world = mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (world == MAP_FAILED || mkdtemp(directory) == NULL || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
+                fprintf(stderr, "torture: %s\n", strerror(errno));
+                return false;
+        }
+        log_setup();
+        values_setup();
+        if (!t->threads)
+                surprise_setup();
+        for (unsigned g = 0; g < GEOMETRIES; g++) {
+                struct l1_config config = torture_config(g);
+
+                t->l1[g] = l1_attach(&config);
+                if (t->l1[g] == NULL)
+                        return false;
+        }
+        return true;
 }
 
 int main(int argc, char **argv)
 {
         struct torture t = {.seed = 1, .seconds = 10};
-        static char    directory[] = "/dev/shm/mtshim-torture.XXXXXX";
+        uint64_t       begun_ns = clock_precise_ns();
 
         torture_options(&t, argc, argv);
         printf("seed %llu, %u %s\n", (unsigned long long)t.seed, t.processes, t.threads ? "threads" : "processes");
+        fflush(stdout);
         t.seed = t.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
-        world = mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        t.worker = calloc(1, sizeof *t.worker);
-        if (world == MAP_FAILED || t.worker == NULL || mkdtemp(directory) == NULL) {
-                fprintf(stderr, "torture: %s\n", strerror(errno));
+        if (!torture_setup(&t))
                 return 2;
-        }
-        log_setup();
-        config.directory = directory;
-        t.l1 = l1_attach(&config);
-        if (t.l1 == NULL)
-                return 2;
-        t.worker->l1 = t.l1;
-        t.worker->seed = t.seed;
-        torture_run(&t);
-        torture_report(&t);
-        unlink(l1_path(t.l1));
+        while (clock_precise_ns() < begun_ns + t.seconds * NS_PER_S)
+                torture_round(&t);
+        torture_report(&t, clock_precise_ns() - begun_ns);
+        for (unsigned g = 0; g < GEOMETRIES; g++)
+                unlink(l1_path(t.l1[g]));
         rmdir(directory);
-        free(t.worker);
         return t.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

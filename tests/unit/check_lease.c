@@ -288,6 +288,21 @@ START_TEST(full_of_leases)
 END_TEST
 #endif
 
+/* Words that are neither: whoever wrote them, they are not in the way for ever. */
+START_TEST(full_of_noise)
+{
+        struct l1_key      key = fixture_key(KEY);
+        struct index_place place = index_place(fixture.l1, key.hash);
+
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++)
+                mt_store_relaxed(index_slot(&place, i), (i % 2 ? UINT64_C(3) << 62 : 1) | (place.tag ^ 1) << 48);
+        ck_assert(fixture_put(KEY, VALUE));
+        ck_assert(fixture_has(KEY, VALUE));
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++)
+                mt_store_relaxed(index_slot(&place, i), 0);
+}
+END_TEST
+
 /* Both buckets full of values: one that nobody read goes, and the hand clears the marks that it passes. */
 START_TEST(full_of_values)
 {
@@ -336,6 +351,7 @@ int main(void)
         tcase_add_test(one, no_namespace);
         tcase_add_test(one, tokens_are_new);
         tcase_add_test(one, fork_between);
+        tcase_add_test(one, full_of_noise);
         tcase_add_test(one, full_of_values);
 #ifdef MT_TEST_CLOCK
         tcase_add_test(one, expiry);

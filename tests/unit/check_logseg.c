@@ -73,7 +73,7 @@ START_TEST(oldest_leave)
 }
 END_TEST
 
-/* What was read gets another life, once; what was not leaves. */
+/* What was read moves to the main log, and stays there until that is full of what is read more; what was not leaves. */
 START_TEST(visited_stay)
 {
         char number[32];
@@ -84,16 +84,18 @@ START_TEST(visited_stay)
                 ck_assert(fixture_put(fixture_number(number, "cold", i), mt_bytes(big, 1000)));
         for (unsigned i = 0; i < 40; i++)
                 ck_assert(fixture_has(fixture_number(number, "hot", i), mt_bytes(big, 1000)));
-        fill_until_reclaims("a", 3, 3000);
+        fill_until_reclaims("a", 2 * fixture.l1->geometry.logseg_count, 3000);
+        ck_assert_uint_eq(fixture_count(COUNTER_promotions), 40);
         for (unsigned i = 0; i < 40; i++)
                 ck_assert(!fixture_has(fixture_number(number, "cold", i), mt_bytes(big, 1000)));
-        /* These reads mark them again: they live on as long as they are read. */
         for (unsigned i = 0; i < 40; i++)
                 ck_assert(fixture_has(fixture_number(number, "hot", i), mt_bytes(big, 1000)));
-        fill_until_reclaims("b", fixture.l1->geometry.logseg_count + 2, 3000);
-        for (unsigned i = 0; i < 40; i++)
-                ck_assert(fixture_has(fixture_number(number, "hot", i), mt_bytes(big, 1000)));
-        fill_until_reclaims("c", 3 * fixture.l1->geometry.logseg_count, 3000);
+        /* Everything that comes now is read twice: the main log turns over, and they are not read any more. */
+        for (unsigned i = 0; i < 40000; i++) {
+                ck_assert(fixture_put(fixture_number(number, "warm", i), mt_bytes(big, 1000)));
+                ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, 1000)));
+                ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, 1000)));
+        }
         for (unsigned i = 0; i < 40; i++)
                 ck_assert(!fixture_has(fixture_number(number, "hot", i), mt_bytes(big, 1000)));
 }
@@ -179,7 +181,7 @@ static void hold_and_die(void)
 {
         struct logseg seg;
 
-        if (!logseg_begin(fixture.l1, 1000, &seg))
+        if (!logseg_begin(fixture.l1, LOGSEG_SMALL, 1000, &seg))
                 _exit(1);
         memset(logseg_at(fixture.l1, &seg), 0xee, 1000); /* half an append */
         raise(SIGKILL);
@@ -212,7 +214,7 @@ static int held[2];
 static void hold_and_stop(void)
 {
         struct logseg seg;
-        bool          held_one = logseg_begin(fixture.l1, 1000, &seg);
+        bool          held_one = logseg_begin(fixture.l1, LOGSEG_SMALL, 1000, &seg);
 
         (void)!write(held[1], held_one ? "y" : "n", 1);
         for (;;)
@@ -264,15 +266,16 @@ END_TEST
 static void die_reclaiming(void)
 {
         struct logseg victim;
-        uint64_t      self = l1_self(fixture.l1);
 
-        if (!evict_oldest(fixture.l1, self, 0, NULL, &victim))
-                _exit(1);
-        /* As if it had died before the generation moved. */
-        mt_store_relaxed(&victim.shm->generation, victim.generation - 1);
-        mt_store_relaxed(&victim.shm->head, 4096);
-        mt_store_relaxed(&victim.shm->state, LOGSEG_RECLAIM);
-        raise(SIGKILL);
+        for (uint32_t i = 0; i < fixture.l1->geometry.logseg_count; i++) {
+                if (mt_load_relaxed(&fixture.l1->logsegs[i].state) != LOGSEG_SEALED)
+                        continue;
+                if (!logseg_own(fixture.l1, i, l1_self(fixture.l1), false, &victim))
+                        _exit(1);
+                mt_store_relaxed(&victim.shm->state, LOGSEG_RECLAIM); /* before the first slot is cleared */
+                raise(SIGKILL);
+        }
+        _exit(2);
 }
 
 START_TEST(dead_reclaimer)
@@ -322,7 +325,7 @@ START_TEST(noise_in_the_log)
                 ck_assert(fixture_put(fixture_number(number, "k", n), mt_bytes(big, 3000)));
         struct item item;
         uint64_t    at = 0;
-        for (int i = 0; i < 10; i++, at += item.size)
+        for (int i = 0; i < 5; i++, at += item.size)
                 ck_assert(item_read(fixture.l1, at, &item));
         memset(fixture.l1->log + at, 0xff, 64);
         fill_until_reclaims("l", 1, 3000);
@@ -331,11 +334,24 @@ START_TEST(noise_in_the_log)
                 for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
                         uint64_t word = mt_load_relaxed(&fixture.l1->index[b].slot[i]);
 
-                        ck_assert(slot_state(word) != SLOT_LIVE || slot_offset(word) > fixture.l1->logseg_mask);
+                        ck_assert(slot_state(word) != SLOT_LIVE || slot_offset(word) > fixture.l1->logseg_mask ||
+                                  slot_generation(word) != 0);
                 }
         }
         l1_totals(fixture.l1, true, &totals);
         ck_assert_uint_gt(totals.items, 0);
+}
+END_TEST
+
+/* Somebody wrote into the process table: this process looks dead, and what it owns seems to be anybody's. A log segment
+ * is not reclaimed into itself. */
+START_TEST(seems_dead)
+{
+        struct process_shm *slot = &fixture.l1->processes[(uint32_t)l1_self(fixture.l1) - 1];
+
+        atomic_fetch_add(&slot->incarnation, 2);
+        fill_until_reclaims("k", 3, 3000);
+        ck_assert_ptr_null(l1_verify(fixture.l1));
 }
 END_TEST
 
@@ -358,8 +374,8 @@ START_TEST(hostile_segment)
                 words = (uint64_t *)(l1->base + l1->geometry.logsegs_at);
                 n = (l1->geometry.log_at - l1->geometry.logsegs_at + 65536) / 8;
         }
-        for (int i = 0; i < LOGSEG_OPEN_MAX; i++)
-                mt_store_relaxed(&l1->header->open[i], (uint32_t)(seed >> i));
+        for (int i = 0; i < LOGSEG_KINDS * LOGSEG_OPEN_MAX; i++)
+                mt_store_relaxed(&l1->header->open[i / LOGSEG_OPEN_MAX][i % LOGSEG_OPEN_MAX], (uint32_t)(seed >> i));
         for (unsigned i = 0; i < 3000; i++) {
                 struct l1_key   key = fixture_key(fixture_number(number, "k", i));
                 struct l1_lease lease;
@@ -384,6 +400,149 @@ START_TEST(hostile_segment)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------------------- pieces */
+
+/* Every length around where a value begins to be cut, and around whole pieces. */
+START_TEST(pieces_of_all_lengths)
+{
+        uint64_t piece = fixture.l1->piece_bytes, whole = fixture.l1->whole_bytes;
+        char     number[32];
+        unsigned n = 0;
+
+        for (size_t i = 0; i < sizeof big; i++)
+                big[i] = (char)(i * 7 + i / 251);
+        for (uint64_t middle = piece; middle <= 4 * piece; middle += piece) {
+                for (uint64_t len = middle - 2; len <= middle + 2; len++, n++) {
+                        ck_assert(fixture_put(fixture_number(number, "p", n), mt_bytes(big, len)));
+                        ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, len)));
+                }
+        }
+        for (uint64_t len = whole - 60; len <= whole + 8; len++, n++) {
+                ck_assert(fixture_put(fixture_number(number, "w", n), mt_bytes(big, len)));
+                ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, len)));
+        }
+}
+END_TEST
+
+/* A value in pieces that is read moves to the main log with all of them, time and again; one that is not leaves. */
+START_TEST(pieces_move)
+{
+        char     number[32];
+        uint64_t removed;
+
+        for (size_t i = 0; i < sizeof big; i++)
+                big[i] = (char)(i * 13 + i / 257);
+        ck_assert(fixture_put(mt_bytes_of("read"), mt_bytes(big, 90000)));
+        ck_assert(fixture_put(mt_bytes_of("unread"), mt_bytes(big, 90000)));
+        for (unsigned i = 0; i < 12000; i++) {
+                ck_assert(fixture_put(fixture_number(number, "k", i), mt_bytes(big, 3000)));
+                if (i % 4 == 0) /* fills the main log as well */
+                        ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, 3000)));
+                if (i % 100 == 0)
+                        ck_assert(fixture_has(mt_bytes_of("read"), mt_bytes(big, 90000)));
+        }
+        ck_assert(fixture_has(mt_bytes_of("read"), mt_bytes(big, 90000)));
+        ck_assert(!fixture_has(mt_bytes_of("unread"), mt_bytes(big, 90000)));
+        removed = l1_remove(fixture.l1, fixture_key(mt_bytes_of("read")).hash);
+        ck_assert_uint_eq(removed, 1);
+        ck_assert(!fixture_has(mt_bytes_of("read"), mt_bytes(big, 90000)));
+        /* No longer read, it leaves the main log when that turns over. */
+        ck_assert(fixture_put(mt_bytes_of("read"), mt_bytes(big, 90000)));
+        ck_assert(fixture_has(mt_bytes_of("read"), mt_bytes(big, 90000)));
+        for (unsigned i = 0; i < 30000; i++) {
+                ck_assert(fixture_put(fixture_number(number, "m", i), mt_bytes(big, 3000)));
+                ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, 3000)));
+                ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, 3000)));
+        }
+        ck_assert(!fixture_has(mt_bytes_of("read"), mt_bytes(big, 90000)));
+}
+END_TEST
+
+/* A reader in the middle of a value in pieces, one of which is used for something else meanwhile: not whole, no hit. */
+START_TEST(pieces_reclaimed_under_a_reader)
+{
+        struct l1_key key = fixture_key(mt_bytes_of("k"));
+        struct l1_hit hit;
+
+        ck_assert(fixture_put(key.key, mt_bytes(big, 90000)));
+        ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
+        ck_assert_uint_eq(hit.len, 90000);
+        mt_store_relaxed((_Atomic uint8_t *)(((uintptr_t)hit.slot & ~(uintptr_t)63) + 56 +
+                                             ((uintptr_t)hit.slot & 63) / 8),
+                         0); /* not read: it leaves */
+        fill_until_reclaims("a", 2, 3000);
+        ck_assert_uint_ne(mt_load_relaxed(hit.slot), hit.word);
+        ck_assert(!l1_copy(&hit, big));
+}
+END_TEST
+
+/* A filler that stands still between the last piece and the list, until the log segments of the pieces have been used
+ * for something else: what it publishes then would not be whole, so it is refused. */
+START_TEST(pieces_reclaimed_under_a_filler)
+{
+        struct l1_key     key = fixture_key(mt_bytes_of("k"));
+        struct l1_lease   lease;
+        struct logseg     seg;
+        uint64_t          size = item_piece_size(1000);
+        struct item_owner owner;
+
+        ck_assert(fixture_lease(&key, &lease));
+        owner = (struct item_owner){key.hash, lease.pending};
+        ck_assert(logseg_begin(fixture.l1, LOGSEG_SMALL, size, &seg));
+        item_write_piece(logseg_at(fixture.l1, &seg), UINT32_MAX, &owner, mt_bytes(big, 1000));
+        logseg_commit(&seg, size, 1, UINT32_MAX);
+        logseg_end(&seg);
+        fill_until_reclaims("a", 1, 3000);
+        ck_assert_uint_ne(mt_load_relaxed(lease.slot), lease.pending);
+        ck_assert(!l1_fill(fixture.l1, &key, &lease, VALUE, clock_coarse_ns() + NS_PER_S));
+}
+END_TEST
+
+/* ----------------------------------------------------------------------------------------------------- retention */
+
+/* Removed items make room before any that lives has to leave. */
+START_TEST(removed_go_first)
+{
+        uint32_t half = fixture.l1->geometry.logseg_count / 2;
+        char     number[32];
+        unsigned n;
+
+        for (n = 0; in_state(LOGSEG_SEALED) < half; n++)
+                ck_assert(fixture_put(fixture_number(number, "live", n), mt_bytes(big, 3000)));
+        for (unsigned i = 0; in_state(LOGSEG_FREE) > 3; i++)
+                ck_assert(fixture_put(fixture_number(number, "gone", i), mt_bytes(big, 3000)));
+        for (unsigned i = 0; i < 20 * half; i++)
+                l1_remove(fixture.l1, fixture_key(fixture_number(number, "gone", i)).hash);
+        for (unsigned i = 0; i < 5 * half; i++)
+                ck_assert(fixture_put(fixture_number(number, "new", i), mt_bytes(big, 3000)));
+        ck_assert_uint_gt(fixture_count(COUNTER_reclaims), half / 4);
+        ck_assert_uint_eq(fixture_count(COUNTER_evictions), 0);
+        for (unsigned i = 0; i < n; i++)
+                ck_assert(fixture_has(fixture_number(number, "live", i), mt_bytes(big, 3000)));
+}
+END_TEST
+
+/* Who comes back soon after leaving unread is put into the main log. */
+START_TEST(returned_go_to_main)
+{
+        char     number[32];
+        unsigned n = fill_until_reclaims("k", 3, 3000), back = 0;
+
+        for (unsigned i = 0; i < n; i++) {
+                if (fixture_has(fixture_number(number, "k", i), mt_bytes(big, 3000)))
+                        continue;
+                ck_assert(fixture_put(mt_bytes_of(number), mt_bytes(big, 3000)));
+                back++;
+                if (back == 20)
+                        break;
+        }
+        ck_assert_uint_eq(fixture_count(COUNTER_returns), back);
+        fill_until_reclaims("l", 2 * fixture.l1->geometry.logseg_count, 3000);
+        for (unsigned i = 0; i < 20; i++)
+                ck_assert(fixture_has(fixture_number(number, "k", i), mt_bytes(big, 3000)));
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------------------- sizes */
 
 START_TEST(big_values)
@@ -394,9 +553,11 @@ START_TEST(big_values)
         fixture_setup(64 * MIB, max);
         memset(big, 'b', sizeof big);
         for (unsigned i = 0; i < 60; i++) {
+                memset(big, (int)('a' + i % 26), sizeof big);
                 ck_assert(fixture_put(fixture_number(number, "k", i), mt_bytes(big, max - i % 3)));
                 ck_assert(fixture_has(mt_bytes_of(number), mt_bytes(big, max - i % 3)));
         }
+        ck_assert_uint_gt(fixture_count(COUNTER_reclaims), 0);
         ck_assert(!fixture_put(mt_bytes_of("more"), mt_bytes(big, max + 1)));
 }
 END_TEST
@@ -456,7 +617,14 @@ int main(void)
         tcase_add_test(usual, dead_reclaimer);
         tcase_add_test(usual, dead_opener);
         tcase_add_test(usual, noise_in_the_log);
+        tcase_add_test(usual, seems_dead);
         tcase_add_loop_test(usual, hostile_segment, 0, 20);
+        tcase_add_test(usual, pieces_of_all_lengths);
+        tcase_add_test(usual, pieces_move);
+        tcase_add_test(usual, pieces_reclaimed_under_a_reader);
+        tcase_add_test(usual, pieces_reclaimed_under_a_filler);
+        tcase_add_test(usual, removed_go_first);
+        tcase_add_test(usual, returned_go_to_main);
         suite_add_tcase(suite, usual);
 
         tcase_add_checked_fixture(sizes, NULL, fixture_end);
