@@ -8,8 +8,9 @@
  *      get FROM N               GET N keys of the sequence from FROM on              nanoseconds, all together
  *      each FROM N              the same, each call timed by itself                  quantiles (quantiles.h)
  *      mix FROM N EVERY         the same, but each EVERYth of them is a SET          nanoseconds, all together
- *      threads T FROM N EVERY   T threads, N of these operations each (EVERY 0: GETs alone)
- *                                                                                    nanoseconds of each thread
+ *      threads CORE T FROM N EVERY
+ *                               T threads, one bound to each core from that on, N of these operations each (EVERY 0:
+ *                               GETs alone)                                          nanoseconds of each thread
  *      memory                   what the store takes                                 bytes, items
  * and what the peer has more (peer_more). A sequence starts again after its last key. A wrong answer of the store ends
  * the program with status 1. */
@@ -45,7 +46,7 @@ struct worker_thread {
         pthread_t          id;
         pthread_barrier_t *start;
         void              *handle;
-        size_t             number, from, n, every;
+        size_t             core, from, n, every;
         uint64_t           took_ns;
 };
 
@@ -161,15 +162,15 @@ static void worker_each(void *handle, size_t from, size_t n)
         free(took);
 }
 
-/* A core for each, of those that the process may use: where the kernel puts two threads is not what is measured. */
-static void worker_spread(size_t number)
+/* To one of the cores that the process may use: where the kernel puts two threads is not what is measured. */
+static void worker_bind(size_t wanted)
 {
         cpu_set_t may, one;
         size_t    nth;
 
         if (sched_getaffinity(0, sizeof may, &may) != 0)
                 return;
-        nth = number % (size_t)CPU_COUNT(&may);
+        nth = wanted % (size_t)CPU_COUNT(&may);
         for (size_t core = 0; core < CPU_SETSIZE; core++) {
                 if (!CPU_ISSET(core, &may) || nth-- > 0)
                         continue;
@@ -185,7 +186,7 @@ static void *worker_thread(void *arg)
         struct worker_thread *t = arg;
         uint64_t              started;
 
-        worker_spread(t->number);
+        worker_bind(t->core);
         pthread_barrier_wait(t->start);
         started = clock_ns();
         worker_do(t->handle, t->from, t->n, t->every);
@@ -194,7 +195,7 @@ static void *worker_thread(void *arg)
 }
 
 /* Handles are kept from call to call: what is timed is work, not its preparation. */
-static void worker_threads(size_t threads, size_t from, size_t n, size_t every)
+static void worker_threads(size_t core, size_t threads, size_t from, size_t n, size_t every)
 {
         static struct worker_thread thread[THREADS_MAX];
         pthread_barrier_t           start;
@@ -205,7 +206,7 @@ static void worker_threads(size_t threads, size_t from, size_t n, size_t every)
 
                 if (t->handle == NULL)
                         t->handle = peer_open(worker_address);
-                t->start = &start, t->number = i, t->n = n, t->every = every;
+                t->start = &start, t->core = core + i, t->n = n, t->every = every;
                 t->from = from + i * (sequence.count / threads);
                 if (pthread_create(&t->id, NULL, worker_thread, t) != 0)
                         peer_fail("threads", "cannot start one");
@@ -221,7 +222,7 @@ static void worker_threads(size_t threads, size_t from, size_t n, size_t every)
 static bool worker_obey(void *handle, const char *line)
 {
         char   word[16] = "", path[PATH_LEN] = "";
-        size_t a = 0, b = 0, c = 0, d = 0;
+        size_t a = 0, b = 0, c = 0, d = 0, e = 0;
 
         if (sscanf(line, "%15s", word) != 1)
                 return false;
@@ -239,8 +240,8 @@ static bool worker_obey(void *handle, const char *line)
                 return peer_more(handle, line);
         } else if (sscanf(line, "each %zu %zu", &a, &b) == 2) {
                 worker_each(handle, a, b);
-        } else if (sscanf(line, "threads %zu %zu %zu %zu", &a, &b, &c, &d) == 4 && a >= 1 && a <= THREADS_MAX) {
-                worker_threads(a, b, c, d);
+        } else if (sscanf(line, "threads %zu %zu %zu %zu %zu", &a, &b, &c, &d, &e) == 5 && b >= 1 && b <= THREADS_MAX) {
+                worker_threads(a, b, c, d, e);
         } else if (sscanf(line, "get %zu %zu", &a, &b) == 2 || sscanf(line, "mix %zu %zu %zu", &a, &b, &c) == 3) {
                 uint64_t start = clock_ns();
 

@@ -90,32 +90,32 @@ static double scaling_processes_rate(struct scaled *s, const struct work *w, siz
         return rate;
 }
 
-/* One process is each core's in turn: a core that is slower than another is no gain of two. */
-static void scaling_processes_round(struct scaled *s, const struct work *w, size_t round)
+/* The same of threads, of which the first is on that core. */
+static double scaling_threads_rate(struct scaled *s, const struct work *w, size_t core, size_t count)
 {
+        double number[WORKER_NUMBERS], rate = 0;
+
+        worker_tell(&s->worker[0], "threads %zu %zu %zu %zu %zu", core, count, s->from, s->calls, w->every);
+        if (worker_hear(&s->worker[0], number) != count)
+                driver_fail("%s has not %zu threads", s->side->name, count);
+        for (size_t i = 0; i < count; i++)
+                rate += (double)s->calls / number[i] * 1e3;
+        s->from += s->calls;
+        return rate;
+}
+
+/* One is each core's in turn: a core that is slower than another, or nearer to the server, is no gain of two. */
+static void scaling_round(struct scaled *s, const struct work *w, size_t round, bool processes)
+{
+        double (*rate)(struct scaled *, const struct work *, size_t, size_t) =
+                processes ? scaling_processes_rate : scaling_threads_rate;
         double alone = 0;
 
         for (size_t i = 0; i < s->n; i++)
-                alone += scaling_processes_rate(s, w, i, 1) / (double)s->n;
+                alone += rate(s, w, i, 1) / (double)s->n;
         s->rate[0][round] = alone;
         for (size_t count = 2; count <= s->n; count++)
-                s->rate[count - 1][round] = scaling_processes_rate(s, w, 0, count);
-}
-
-static void scaling_threads_round(struct scaled *s, const struct work *w, size_t round)
-{
-        double number[WORKER_NUMBERS], rate;
-
-        for (size_t count = 1; count <= s->n; count++) {
-                worker_tell(&s->worker[0], "threads %zu %zu %zu %zu", count, s->from, s->calls, w->every);
-                if (worker_hear(&s->worker[0], number) != count)
-                        driver_fail("%s has not %zu threads", s->side->name, count);
-                rate = 0;
-                for (size_t i = 0; i < count; i++)
-                        rate += (double)s->calls / number[i] * 1e3;
-                s->rate[count - 1][round] = rate;
-                s->from += s->calls;
-        }
+                s->rate[count - 1][round] = rate(s, w, 0, count);
 }
 
 static void scaling_figure(const struct scaled *s, const struct work *w, size_t rounds, const char *what)
@@ -173,10 +173,7 @@ static void scaling_run(struct bench *b, struct scaled *scaled, size_t n, bool p
 
                                 if (w->every != 0 && !s->side->write)
                                         continue;
-                                if (processes)
-                                        scaling_processes_round(s, w, round);
-                                else
-                                        scaling_threads_round(s, w, round);
+                                scaling_round(s, w, round, processes);
                         }
                 }
                 for (size_t i = 0; i < n; i++)

@@ -70,7 +70,7 @@ static const json_t *ratio_row(const json_t *root, const json_t *like, const cha
         return NULL;
 }
 
-/* Of the policies that do not know the future. */
+/* Of the simulated policies that do not know the future. */
 static double ratio_best(const json_t *root, const json_t *like)
 {
         double best = 0;
@@ -78,7 +78,7 @@ static double ratio_best(const json_t *root, const json_t *like)
         for (const char *const *policy = query_policies; *policy != NULL; policy++) {
                 const json_t *row = ratio_row(root, like, *policy);
 
-                if (row != NULL && strcmp(*policy, "belady") != 0)
+                if (row != NULL && strcmp(*policy, "belady") != 0 && strcmp(*policy, "mtshim") != 0)
                         best = fmax(best, query_number(row, "hit_ratio"));
         }
         return best;
