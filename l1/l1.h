@@ -34,6 +34,8 @@ struct l1_config {
         uint64_t    max_item_bytes; /* MTSHIM_L1_MAX_ITEM */
         const char *directory;      /* NULL: /dev/shm */
         bool        again;          /* an earlier attempt has said what is wrong: not a second line for it */
+        bool       *later;          /* not NULL: set, and no handle given out, rather than take the index of a new
+                                     * segment at once; the next attempt goes on. NULL: as long as it takes */
 };
 
 /* Map the segment of the effective uid, or create it. NULL: one line has said why (unless again), the caller goes on
@@ -166,15 +168,17 @@ void l1_count(struct l1 *l1, enum l1_counter counter, uint64_t n);
 
 struct l1_totals {
         uint64_t count[COUNTER_COUNT];
-        uint64_t items;       /* LIVE slots, from a walk of the index */
-        uint64_t pending;     /* PENDING slots */
-        uint64_t bytes_used;  /* committed bytes of all log segments */
+        uint64_t items;           /* LIVE slots, from a walk of the index */
+        uint64_t pending;         /* PENDING slots */
+        uint64_t live_bytes;      /* what these items take in the log: header, key, value, padding */
+        uint64_t key_value_bytes; /* their keys and values alone */
+        uint64_t bytes_used;  /* committed bytes of all log segments: live_bytes, and what was replaced or removed */
         uint64_t bytes_taken; /* backed by memory now, everything included */
         uint64_t bytes_total; /* the ceiling */
         uint32_t processes;   /* alive and attached; 0 unless with_items, since it reads /proc */
         uint32_t logsegs, logsegs_free;
 };
-/* Counters alone are cheap; walk the index too if with_items. */
+/* Counters alone are cheap; walk the index, and look at each item, if with_items. */
 void l1_totals(const struct l1 *l1, bool with_items, struct l1_totals *totals);
 /* What this process alone has counted since it attached (MTSHIM_SHOW_STATS). */
 void l1_own_counts(const struct l1 *l1, uint64_t count[COUNTER_COUNT]);

@@ -31,28 +31,34 @@ static inline int32_t forklock_self(void)
         return *forklock_pid;
 }
 
+/* Without waiting; false: another thread has it. *taken_over as forklock_acquire() returns it. */
+static inline bool forklock_try(struct forklock *lock, bool *taken_over)
+{
+        int32_t self = forklock_self(), holder = 0;
+        int     cancel;
+
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+        *taken_over = false;
+        if (mt_cas_acq_rel(&lock->pid, &holder, self) || /* pairs with the release of whoever held it last */
+            (*taken_over = holder != self && mt_cas_acq_rel(&lock->pid, &holder, self))) {
+                lock->cancel = cancel;
+                return true;
+        }
+        pthread_setcancelstate(cancel, NULL);
+        return false;
+}
+
 /* True: taken over from the parent of a fork, in the middle of whatever it was doing; the caller mends or drops the
  * state that the lock protects. */
 static inline bool forklock_acquire(struct forklock *lock)
 {
         const struct timespec pause = {.tv_nsec = 20000};
-        int32_t               self = forklock_self();
-        bool                  taken_over = false;
-        int                   cancel;
+        bool                  taken_over;
 
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-        for (unsigned tries = 0;; tries++) {
-                int32_t holder = 0;
-
-                if (mt_cas_acq_rel(&lock->pid, &holder, self)) /* pairs with the release of whoever held it last */
-                        break;
-                taken_over = holder != self && mt_cas_acq_rel(&lock->pid, &holder, self);
-                if (taken_over)
-                        break;
+        for (unsigned tries = 0; !forklock_try(lock, &taken_over); tries++) {
                 if (tries >= 100)
                         nanosleep(&pause, NULL);
         }
-        lock->cancel = cancel;
         return taken_over;
 }
 

@@ -10,6 +10,8 @@
 #include "counters.h"
 
 #include "../segment/process.h"
+#include "item.h"
+#include "slot.h"
 
 #include <pthread.h>
 
@@ -188,14 +190,32 @@ void l1_own_counts(const struct l1 *l1, uint64_t count[COUNTER_COUNT])
         }
 }
 
+/* Its size, if the slot still says the same after it was read: else its place may have been used again. */
+static void counters_total_item(const struct l1 *l1, const _Atomic uint64_t *slot, uint64_t word,
+                                struct l1_totals *totals)
+{
+        struct item item;
+        bool        whole = item_read(l1, slot_offset(word), &item);
+
+        mt_fence_acquire(); /* [R1], as in l1_copy() */
+        if (!whole || mt_load_relaxed(slot) != word)
+                return;
+        totals->live_bytes += item.size;
+        totals->key_value_bytes += (uint64_t)item.klen + item.vlen;
+}
+
 static void counters_total_items(const struct l1 *l1, struct l1_totals *totals)
 {
         for (uint32_t b = 0; b < l1->bucket_count; b++) {
                 for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
-                        uint64_t state = mt_load_relaxed(&l1->index[b].slot[i]) >> 62;
+                        const _Atomic uint64_t *slot = &l1->index[b].slot[i];
+                        uint64_t                word = mt_load_acquire(slot); /* [A] */
 
-                        totals->items += state == 2;
-                        totals->pending += state == 1;
+                        totals->pending += slot_state(word) == SLOT_PENDING;
+                        if (slot_state(word) != SLOT_LIVE)
+                                continue;
+                        totals->items++;
+                        counters_total_item(l1, slot, word, totals);
                 }
         }
 }

@@ -307,8 +307,7 @@ struct evict_census {
         uint32_t left;                 /* half reclaimed, or opened and never listed: by one that died */
         uint32_t mostly_dead;          /* the one with the largest part of its items dead, if that is half or more */
         uint32_t oldest[LOGSEG_KINDS]; /* sealed */
-        uint64_t main_bytes;
-        uint32_t usable;
+        uint32_t used, in_main;        /* not free; of these, of the main log */
 };
 
 static bool evict_may_own(const struct l1 *l1, uint32_t number, int *looks)
@@ -347,9 +346,8 @@ static void evict_take_census(const struct l1 *l1, struct evict_census *census)
                 const struct logseg_shm *shm = &l1->logsegs[i];
                 uint32_t                 state = mt_load_relaxed(&shm->state);
 
-                census->usable += state != LOGSEG_FREE;
-                if (state != LOGSEG_FREE && mt_load_relaxed(&shm->kind) == LOGSEG_MAIN)
-                        census->main_bytes += mt_load_relaxed(&shm->head);
+                census->used += state != LOGSEG_FREE;
+                census->in_main += state != LOGSEG_FREE && mt_load_relaxed(&shm->kind) == LOGSEG_MAIN;
                 if (state == LOGSEG_FREE || (state == LOGSEG_OPEN && logseg_is_listed(l1, i)) ||
                     !evict_may_own(l1, i, &looks))
                         continue;
@@ -378,7 +376,7 @@ static uint32_t evict_choose(const struct l1 *l1, enum evict_greed greed, bool *
                 return census.left;
         if (census.mostly_dead != none || greed == EVICT_NO_LOSS)
                 return census.mostly_dead;
-        main_full = census.main_bytes * 10 > (uint64_t)census.usable * (l1->logseg_mask + 1) * 9;
+        main_full = census.in_main * UINT64_C(10) > census.used * UINT64_C(9);
         if (census.oldest[LOGSEG_SMALL] == none || (main_full && census.oldest[LOGSEG_MAIN] != none))
                 return census.oldest[LOGSEG_MAIN];
         return census.oldest[LOGSEG_SMALL];
@@ -428,6 +426,7 @@ void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns)
                 return;
         self = process_self(l1);
         if (self != 0 && mt_cas_acq_rel(&l1->header->tended_ns, &tended_ns, now_ns)) {
+                logseg_relieve(l1, self);
                 while (done < EVICT_TEND && evict_one(l1, self, EVICT_NO_LOSS, false))
                         done += l1->logseg_mask + 1;
         }

@@ -240,6 +240,18 @@ bool logseg_is_listed(const struct l1 *l1, uint32_t number)
         return false;
 }
 
+void logseg_relieve(struct l1 *l1, uint64_t self)
+{
+        for (uint32_t i = 0; i < LOGSEG_KINDS * LOGSEG_OPEN_MAX; i++) {
+                uint32_t      number = mt_load_acquire(&l1->header->open[i / LOGSEG_OPEN_MAX][i % LOGSEG_OPEN_MAX]) - 1;
+                struct logseg seg;
+
+                if (number < l1->geometry.logseg_count && mt_load_relaxed(&l1->logsegs[number].owner) != 0 &&
+                    logseg_own(l1, number, self, true, &seg))
+                        logseg_end(&seg);
+        }
+}
+
 /* Own what is listed at *open if it still takes in `need` bytes; seal it if it does not. *word: what stands there.
  * *busy: the living own it. */
 static bool logseg_begin_listed(struct l1 *l1, _Atomic uint32_t *open, uint64_t need, uint64_t self, bool look,

@@ -40,6 +40,8 @@ bool logseg_own(struct l1 *l1, uint32_t number, uint64_t self, bool look, struct
 /* Is there room for n more bytes, with memory behind them? Takes memory when it may. */
 bool logseg_has_room(struct l1 *l1, struct logseg *seg, uint64_t n);
 bool logseg_is_listed(const struct l1 *l1, uint32_t number); /* among those that writers look at */
+/* Those among them that the dead own are nobody's again. Reads /proc. */
+void logseg_relieve(struct l1 *l1, uint64_t self);
 /* Empty, so that a writer may take it: no slot points there any more. */
 void logseg_clear(struct logseg *seg);
 /* How many more are free than are kept for reclaims to move things to; counted are those that `need` bytes can be had

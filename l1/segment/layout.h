@@ -20,9 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEGMENT_MAGIC UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
-#define SEGMENT_ABI   2u                           /* also part of the segment's name */
-#define SEGMENT_PAGE  4096u
+#define SEGMENT_MAGIC   UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
+#define SEGMENT_GROWING UINT64_C(0x6d696873746d0a1a) /* all is there but memory for the whole index: nobody uses it */
+#define SEGMENT_ABI     2u                           /* also part of the segment's name */
+#define SEGMENT_PAGE    4096u
 
 enum {
         SERVER_MAX = 128,
@@ -49,7 +50,8 @@ struct segment_shm {
         uint64_t         logseg_size; /* these two give every other number of the geometry */
         uint64_t         hash_key[2]; /* secret of the keyed hash */
         uint64_t         created_ns;  /* CLOCK_MONOTONIC; deadlines in items count from here */
-        uint64_t         spare0[8];
+        _Atomic uint64_t index_ready; /* bytes of the index that have memory: all, once the magic is SEGMENT_MAGIC */
+        uint64_t         spare0[7];
 
         /* Lines that are written: one each. */
         _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^12 fill tokens; never goes back */

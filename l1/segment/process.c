@@ -239,8 +239,8 @@ bool process_own(struct l1 *l1, _Atomic uint64_t *owner, uint64_t self, bool loo
 {
         uint64_t held = mt_load_relaxed(owner);
 
-        /* Not from ourselves either: another thread, or this one for a reclaim, and where somebody wrote into the process
-         * table even we may look dead. */
+        /* Not from ourselves either: another thread has it, or this one for a reclaim; and where somebody wrote into
+         * the process table even we may look dead. */
         if (held == self || (held != 0 && (!look || !l1_owner_dead(l1, held))))
                 return false;
         /* [O1] acquire: pairs with the release in logseg_end(), namespace_leave() and counters_give_back_block(); we

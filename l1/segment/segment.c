@@ -3,6 +3,7 @@
  * What stands under the segment's name is one of
  *   absent     nothing there                                   made anew
  *   good       mode, owner, size, magic, ABI, fingerprint fit  mapped
+ *   growing    the same, but its index has no memory yet       finished first, in steps if config->later says so
  *   bad        a file of ours that is none of this             unlinked and made anew if nobody maps it, else refused
  *   refused    another's file, a link, a directory, ...        one line, never touched
  * The header is read once, before the mapping; every number of the geometry is then this process's own. A file is never
@@ -24,16 +25,13 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 #define SEGMENT_DIRECTORY   "/dev/shm"
 #define SEGMENT_TRIES       20 /* others create, unlink and create at the same time */
 #define SEGMENT_FULL_NS     NS_PER_S
-#define SEGMENT_LEFT_OTHERS 8u /* of the file system, this part stays free for other programs: 1/8 */
+#define SEGMENT_STEP_NS     (300 * NS_PER_US) /* what one attempt to attach spends on the index */
+#define SEGMENT_LEFT_OTHERS 8u                /* of the file system, this part stays free for other programs: 1/8 */
 
-enum segment_finding { SEGMENT_GOOD, SEGMENT_ABSENT, SEGMENT_BAD, SEGMENT_REFUSED };
+enum segment_finding { SEGMENT_GOOD, SEGMENT_UNFINISHED, SEGMENT_ABSENT, SEGMENT_BAD, SEGMENT_REFUSED };
 
 /* ---------------------------------------------------------------------------------------------------- the name */
 
@@ -88,7 +86,7 @@ static bool segment_name(struct l1 *l1, const struct l1_config *config)
 static const char *segment_header_fault(const struct segment_shm *header, const struct stat *st,
                                         struct segment_geometry *geometry)
 {
-        if (header->magic != SEGMENT_MAGIC)
+        if (header->magic != SEGMENT_MAGIC && header->magic != SEGMENT_GROWING)
                 return "it is not a segment";
         if (header->abi != SEGMENT_ABI || header->header_size != sizeof *header ||
             header->fingerprint != geometry_fingerprint())
@@ -98,8 +96,9 @@ static const char *segment_header_fault(const struct segment_shm *header, const 
         if ((uint64_t)st->st_size != geometry->l1_size)
                 return "its size is not what its header says";
         /* A copy with holes would fault where memory runs out. */
-        if ((uint64_t)st->st_blocks * 512 <
-            geometry->log_at - (COUNTERS_MAX * sizeof(struct counters_shm) - SEGMENT_PAGE))
+        if (header->magic == SEGMENT_MAGIC &&
+            (uint64_t)st->st_blocks * 512 <
+                    geometry->log_at - (COUNTERS_MAX * sizeof(struct counters_shm) - SEGMENT_PAGE))
                 return "parts of it have no memory";
         return NULL;
 }
@@ -110,7 +109,7 @@ static enum segment_finding segment_refuse(const struct l1 *l1, const char *why)
         return SEGMENT_REFUSED;
 }
 
-/* *why is set when it is bad; *fd when it is good or bad. */
+/* *why is set when it is bad; *fd when it is good, unfinished or bad. */
 static enum segment_finding segment_inspect(const struct l1 *l1, bool writable, int *fd, struct stat *st,
                                             struct segment_shm *header, struct segment_geometry *geometry,
                                             const char **why)
@@ -134,11 +133,14 @@ static enum segment_finding segment_inspect(const struct l1 *l1, bool writable, 
         got = pread(*fd, header, sizeof *header, 0);
         if ((st->st_mode & 077) != 0)
                 *why = "others may use it";
-        else if (got != (ssize_t)sizeof *header)
+        /* Its memory as it is after the header was read: another process may just have finished it. */
+        else if (got != (ssize_t)sizeof *header || fstat(*fd, st) != 0)
                 *why = "it is truncated";
         else
                 *why = segment_header_fault(header, st, geometry);
-        return *why == NULL ? SEGMENT_GOOD : SEGMENT_BAD;
+        if (*why != NULL)
+                return SEGMENT_BAD;
+        return header->magic == SEGMENT_MAGIC ? SEGMENT_GOOD : SEGMENT_UNFINISHED;
 }
 
 /* Unlink a bad segment if nobody maps it. The lock and the second look at the name keep two that found it bad from
@@ -224,14 +226,40 @@ static bool segment_map(struct l1 *l1, int fd, const struct stat *st, const stru
         return true;
 }
 
+static enum create_result segment_create(const struct l1 *l1, const struct l1_config *config)
+{
+        struct segment_geometry geometry;
+        uint64_t                size, logseg_size;
+
+        geometry_choose(config->size_bytes, &size, &logseg_size);
+        return geometry_compute(size, logseg_size, &geometry) ? create_segment(l1, &geometry, config->later != NULL)
+                                                              : CREATE_FAILED;
+}
+
+/* False: not now. */
+static bool segment_finish(const struct l1 *l1, const struct l1_config *config, bool create, int fd,
+                           const struct segment_geometry *geometry, uint64_t until_ns)
+{
+        enum create_result result;
+
+        if (!create) {
+                segment_refuse(l1, "it is not finished yet");
+                return false;
+        }
+        result = create_grow(l1, fd, geometry, until_ns);
+        if (result == CREATE_LATER && config->later != NULL)
+                *config->later = true;
+        return result == CREATE_DONE;
+}
+
 /* Open what is there, or make it; as often as others change it under us, within reason. */
 static bool segment_settle(struct l1 *l1, const struct l1_config *config, bool create)
 {
+        uint64_t                until_ns = config->later != NULL ? clock_precise_ns() + SEGMENT_STEP_NS : UINT64_MAX;
         struct segment_shm      header;
         struct segment_geometry geometry;
         struct stat             st;
         const char             *why = NULL;
-        uint64_t                size, logseg_size;
         bool                    again, mapped;
         int                     fd;
 
@@ -241,6 +269,12 @@ static bool segment_settle(struct l1 *l1, const struct l1_config *config, bool c
                         mapped = segment_map(l1, fd, &st, &header, &geometry);
                         close(fd);
                         return mapped;
+                case SEGMENT_UNFINISHED:
+                        again = segment_finish(l1, config, create, fd, &geometry, until_ns);
+                        close(fd);
+                        if (!again)
+                                return false;
+                        break;
                 case SEGMENT_BAD:
                         again = create && segment_discard(l1, fd, &st, why);
                         close(fd);
@@ -254,9 +288,7 @@ static bool segment_settle(struct l1 *l1, const struct l1_config *config, bool c
                                 log_line(LOG_WARN, "%s: there is no such segment", l1->path);
                                 return false;
                         }
-                        geometry_choose(config->size_bytes, &size, &logseg_size);
-                        if (!geometry_compute(size, logseg_size, &geometry) ||
-                            create_segment(l1, &geometry) == CREATE_FAILED)
+                        if (segment_create(l1, config) == CREATE_FAILED)
                                 return false;
                         break;
                 case SEGMENT_REFUSED: return false;

@@ -7,8 +7,15 @@
 #include "../l1.h"
 #include "geometry.h"
 
+#include <sys/mman.h>
+
 #define SEGMENT_PATH_MAX 512
 #define SEGMENT_PIECE    (UINT64_C(256) << 10) /* memory is taken in such steps: 0.1 ms each */
+
+/* Linux 5.14; glibc may not know it yet. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /* Handles are never freed: a late thread may still be in a function here while the program ends, or changes its uid. */
 struct l1 {

@@ -73,6 +73,8 @@ static bool stat_json(const struct stat_view *v)
         stat_json_counters(&j, v, "counter");
         json_number(&j, "items", t->items);
         json_number(&j, "pending", t->pending);
+        json_number(&j, "live_bytes", t->live_bytes);
+        json_number(&j, "key_value_bytes", t->key_value_bytes);
         json_number(&j, "bytes_used", t->bytes_used);
         json_number(&j, "bytes_taken", t->bytes_taken);
         json_number(&j, "bytes_total", t->bytes_total);
@@ -136,6 +138,23 @@ static void stat_text_servers(const struct stat_view *v)
         }
 }
 
+static double stat_percent(uint64_t part, uint64_t whole)
+{
+        return whole > 0 ? 100.0 * (double)part / (double)whole : 0.0;
+}
+
+/* How much of the memory holds something that a GET could be answered with: the rest is what was replaced, removed or
+ * has expired and was not reclaimed yet, room to grow into, and the index. */
+static void stat_text_memory(const struct l1_totals *t)
+{
+        printf("memory     %s of %s used, %s taken\n", ctl_size(t->bytes_used), ctl_size(t->bytes_total),
+               ctl_size(t->bytes_taken));
+        printf("items      %llu, %llu being filled\n", (unsigned long long)t->items, (unsigned long long)t->pending);
+        printf("live       %s in items: %.1f%% of what is used, %.1f%% of what is taken, %.1f%% of the ceiling\n",
+               ctl_size(t->live_bytes), stat_percent(t->live_bytes, t->bytes_used),
+               stat_percent(t->live_bytes, t->bytes_taken), stat_percent(t->live_bytes, t->bytes_total));
+}
+
 static void stat_text(const struct stat_view *v)
 {
         const struct l1_totals *t = &v->totals;
@@ -143,9 +162,7 @@ static void stat_text(const struct stat_view *v)
 
         printf("segment    %s\n", ctl_printable(l1_path(v->l1)));
         printf("processes  %u attached\n", t->processes);
-        printf("memory     %s of %s used, %s taken\n", ctl_size(t->bytes_used), ctl_size(t->bytes_total),
-               ctl_size(t->bytes_taken));
-        printf("items      %llu, %llu being filled\n", (unsigned long long)t->items, (unsigned long long)t->pending);
+        stat_text_memory(t);
         if (asked > 0)
                 printf("hit ratio  %.2f%%\n", 100.0 * (double)t->count[COUNTER_hits] / (double)asked);
         stat_text_counters(v, "counter", "counters", true);

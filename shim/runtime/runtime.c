@@ -106,15 +106,17 @@ struct l1 *runtime_l1_now(void)
 
 static void runtime_attach(void)
 {
+        bool                   later = false;
         const struct l1_config config = {
                 .name = runtime.options.segment,
                 .size_bytes = runtime.options.l1_size_bytes,
                 .max_item_bytes = runtime.options.l1_max_item_bytes,
                 .again = mt_load_relaxed(&runtime_retry_ns) != 0,
+                .later = &later,
         };
         struct l1 *l1 = l1_attach(&config);
 
-        if (l1 == NULL)
+        if (l1 == NULL && !later)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
         mt_store_release(&runtime_segment, l1);
@@ -124,14 +126,16 @@ struct l1 *runtime_l1(void)
 {
         struct l1 *l1 = runtime_l1_now();
         int        saved_errno = errno;
+        bool       taken_over;
 
         if (l1 != NULL || mt_load_relaxed(&runtime_waited_ns) < RUNTIME_ATTACH_COST_NS || !runtime_ready() ||
             clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
                 return l1;
-        forklock_acquire(&runtime_lock);
-        if (runtime_l1_now() == NULL)
-                runtime_attach();
-        forklock_release(&runtime_lock);
+        if (forklock_try(&runtime_lock, &taken_over)) { /* nobody waits for another's attempt: this GET travels bare */
+                if (runtime_l1_now() == NULL)
+                        runtime_attach();
+                forklock_release(&runtime_lock);
+        }
         errno = saved_errno;
         return runtime_l1_now();
 }

@@ -114,7 +114,7 @@ ok "MTSHIM_L1_MAX_ITEM: larger values are not kept"
 cat >"$T/none" <<'E2'
 foreign SET k value
 connect c
-travels c k
+warm c k
 hit c k
 foreign SET k new
 hit c k
@@ -126,7 +126,7 @@ hit c k
 E2
 LIB=$CLOCKLIB with MTSHIM_INVALIDATION=none MTSHIM_L1_TTL=5s none
 [ "$(cli CLIENT LIST TYPE pubsub | grep -c .)" -eq 0 ] || fail "a listener"
-ok "MTSHIM_INVALIDATION=none: served at once, and true only as long as L1_TTL says"
+ok "MTSHIM_INVALIDATION=none: served, and true only as long as L1_TTL says"
 
 with MTSHIM_L1_SIZE=banana MTSHIM_LOG="$T/log.%p" served
 [ ! -s "$T/lines" ] && [ "$(cat "$T"/log.[0-9]* | wc -l)" -eq 1 ] || fail "MTSHIM_LOG"

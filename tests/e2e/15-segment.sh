@@ -89,6 +89,21 @@ if [ "$(id -u)" -eq 0 ]; then
         rm "$FILE"
 fi
 
+# Another size than its creator's: the same segment, as it is, and not a word about it.
+for size in 8M 1G; do
+        fresh
+        before=$(stat -c '%i %s' "$FILE")
+        printf 'connect c\nwarm c k\nhit c k\n' | MTSHIM_L1_SIZE=$size shim play >"$T/out" 2>"$T/shim.err" || fail "another size: status $?"
+        [ ! -s "$T/shim.err" ] || { show "$T/shim.err"; fail "another size: it has something to say"; }
+        [ "$(stat -c '%i %s' "$FILE")" = "$before" ] || fail "another size: $before is now $(stat -c '%i %s' "$FILE")"
+        [ "$(stat_of hits)" -ge 3 ] && [ "$(stat_of bytes_total)" -eq $((64 << 20)) ] || fail "another size: it is another segment"
+done
+ok "a program with another size joins the segment that there is"
+rm -f "$FILE"
+printf 'connect c\nwarm c k\nhit c k\n' | MTSHIM_L1_SIZE=8M shim play >"$T/out" 2>&1 || fail "8 MiB"
+[ "$(stat_of bytes_total)" -eq $((8 << 20)) ] || fail "a new segment is $(stat_of bytes_total) bytes, not 8 MiB"
+ok "a new one has the size of the program that makes it"
+
 # While it is in use: every byte read is checked.
 fresh
 for turn in 1 2 3; do

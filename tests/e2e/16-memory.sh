@@ -30,6 +30,11 @@ in_mount "one page" 1 mount -t tmpfs -o size=4k tmpfs /dev/shm
 in_mount "no inode left" 1 mount -t tmpfs -o nr_inodes=1 tmpfs /dev/shm
 in_mount "room for a part of the index" 1 mount -t tmpfs -o size=2m tmpfs /dev/shm
 in_mount "room for the index and a little" 1 mount -t tmpfs -o size=8m tmpfs /dev/shm
+export MTSHIM_L1_SIZE=32G # an index of 2.7 GB
+in_mount "a ceiling far beyond the memory there is" 1 mount -t tmpfs -o size=64m tmpfs /dev/shm
+MTSHIM_L1_SIZE=2G
+in_mount "a ceiling beyond the memory there is, but not beyond what is needed" 0 mount -t tmpfs -o size=512m tmpfs /dev/shm
+unset MTSHIM_L1_SIZE
 in_mount "read-only" 1 mount -t tmpfs -o ro tmpfs /dev/shm
 in_mount "no /dev/shm" 1 'mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9'
 in_mount "not tmpfs at all" 0 'mkdir -p '"$T/shm"' && mount --bind '"$T/shm"' /dev/shm'

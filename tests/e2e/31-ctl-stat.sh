@@ -69,10 +69,13 @@ done
 for name in segment corrupt memory listener thread pttl; do is errors.$name 0; done
 ok "counters, reasons and errors"
 at_least items 2
-at_least bytes_used 48
+is key_value_bytes $((1 + 3 + 6)) # k and its value, and the name of what is absent
+[ "$(value live_bytes)" -ge 10 ] && [ "$(value live_bytes)" -lt "$(value bytes_used)" ] ||
+        fail "$(value live_bytes) bytes of the $(value bytes_used) used are live; the first value of k is not"
 is bytes_total $((64 * 1024 * 1024))
 [ "$(value bytes_taken)" -ge "$(value bytes_used)" ] && [ "$(value bytes_taken)" -le "$(value bytes_total)" ] ||
         fail "bytes: $(value bytes_used) used, $(value bytes_taken) taken, $(value bytes_total) in all"
+[ "$(du -B1 "$(segments)" | cut -f1)" -eq "$(value bytes_taken)" ] || fail "$(value bytes_taken) taken, but du: $(du -B1 "$(segments)")"
 is processes 1
 is segment "$(segments)"
 ok "items, bytes and processes"
@@ -103,7 +106,8 @@ await 5 more || fail "invalidations: $before, then $(value servers.0.invalidatio
 ok "invalidations, of the server and in all"
 
 "$CTL" stat >"$T/text" 2>"$T/err" || fail "stat"
-for pattern in "^segment +$(segments)\$" '^processes +1 ' '^memory .* of 64 MiB' '^items +[0-9]+' '^hit ratio +[0-9.]+%$' \
+for pattern in "^segment +$(segments)\$" '^processes +1 ' '^memory .* of 64 MiB' '^items +[0-9]+' \
+        '^live .* in items: [0-9.]+% of .* used, [0-9.]+% of .* taken, [0-9.]+% of the ceiling$' '^hit ratio +[0-9.]+%$' \
         '^  hits +[1-9][0-9]* +[A-Z]' '^  state +[1-9]' "^  $MT_REDIS +fresh .*listener $busy,"; do
         grep -qE "$pattern" "$T/text" || { show "$T/text"; fail "no line '$pattern'"; }
 done

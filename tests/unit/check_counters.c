@@ -132,6 +132,47 @@ START_TEST(shared_block)
 }
 END_TEST
 
+static struct l1_totals totals_now(void)
+{
+        struct l1_totals totals;
+
+        l1_totals(fixture.l1, true, &totals);
+        return totals;
+}
+
+/* What is live is told from what the log holds: a value that was replaced is not, nor one that was removed; and what
+ * makes no sense is not believed. */
+START_TEST(live_bytes)
+{
+        static char      value[1000];
+        struct l1_totals now, before;
+
+        ck_assert(fixture_put(mt_bytes_of("one"), mt_bytes(value, 1000)));
+        ck_assert(fixture_put(mt_bytes_of("two"), mt_bytes(value, 10)));
+        ck_assert(fixture_put(mt_bytes_of("nothing"), mt_bytes(NULL, 0)));
+        now = totals_now();
+        ck_assert_uint_eq(now.items, 3);
+        ck_assert_uint_eq(now.key_value_bytes, 1003 + 13 + 7);
+        ck_assert_uint_le(now.live_bytes, now.bytes_used);
+        ck_assert_uint_gt(now.live_bytes, now.key_value_bytes);
+        ck_assert_uint_le(now.live_bytes, now.key_value_bytes + 3 * 24);
+        before = now;
+        ck_assert_uint_eq(l1_remove(fixture.l1, fixture_key(mt_bytes_of("one")).hash), 1);
+        ck_assert(fixture_put(mt_bytes_of("one"), mt_bytes(value, 400)));
+        now = totals_now();
+        ck_assert_uint_eq(now.key_value_bytes, before.key_value_bytes - 600);
+        ck_assert_uint_eq(now.live_bytes, before.live_bytes - 600);
+        ck_assert_uint_gt(now.bytes_used, before.bytes_used);
+        l1_totals(fixture.l1, false, &now);
+        ck_assert_uint_eq(now.live_bytes | now.key_value_bytes | now.items, 0);
+        memset(fixture.l1->log, 0xff, fixture.l1->log_bytes);
+        now = totals_now();
+        ck_assert_uint_eq(now.items, 3);
+        ck_assert_uint_eq(now.live_bytes | now.key_value_bytes, 0);
+        fixture.l1 = NULL; /* it is not sound any more, and l1_verify() would say so */
+}
+END_TEST
+
 /* Another handle in the same thread: each keeps its own counts. */
 START_TEST(two_handles)
 {
@@ -166,6 +207,7 @@ int main(void)
         tcase_add_test(all, processes);
         tcase_add_test(all, more_blocks);
         tcase_add_test(all, shared_block);
+        tcase_add_test(all, live_bytes);
         tcase_add_test(all, two_handles);
         suite_add_tcase(suite, all);
         return fixture_run(suite);

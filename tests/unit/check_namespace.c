@@ -80,6 +80,37 @@ START_TEST(apart)
 }
 END_TEST
 
+/* The same key of as many servers as a host has: all of them at the same time. */
+START_TEST(same_key_of_many_servers)
+{
+        enum { SERVERS = 64 };
+        struct server_shm    *server[SERVERS];
+        struct namespace_shm *ns[SERVERS];
+        struct l1_key         key[SERVERS];
+        struct l1_server_id   id;
+        struct l1_lease       lease;
+        struct l1_hit         hit;
+        uint64_t              user[2];
+        unsigned              hits = 0;
+
+        l1_user_digest(fixture.l1, NULL, 0, user);
+        for (unsigned i = 0; i < SERVERS; i++) {
+                fixture_name_server(&id, i);
+                server[i] = l1_server(fixture.l1, &id);
+                ck_assert_ptr_nonnull(server[i]);
+                ns[i] = l1_namespace(fixture.l1, server[i], 0, user);
+                ck_assert_ptr_nonnull(ns[i]);
+                key[i].key = mt_bytes_of("config");
+                key[i].hash = l1_hash(fixture.l1, l1_server_index(fixture.l1, server[i]), key[i].key);
+                ck_assert(l1_lease(fixture.l1, &key[i], mt_load_relaxed(&ns[i]->id), clock_coarse_ns(), &lease));
+                ck_assert(l1_fill(fixture.l1, &key[i], &lease, mt_bytes_of("v"), clock_coarse_ns() + 300 * NS_PER_S));
+        }
+        for (unsigned i = 0; i < SERVERS; i++)
+                hits += l1_find(fixture.l1, &key[i], mt_load_relaxed(&ns[i]->id), clock_coarse_ns(), &hit);
+        ck_assert_uint_eq(hits, SERVERS);
+}
+END_TEST
+
 START_TEST(flush)
 {
         uint64_t              user[2] = {1, 2};
@@ -394,6 +425,7 @@ int main(void)
         tcase_set_timeout(all, 60);
         tcase_add_test(all, servers);
         tcase_add_test(all, apart);
+        tcase_add_test(all, same_key_of_many_servers);
         tcase_add_test(all, flush);
         tcase_add_test(all, flushes_leave_no_litter);
         tcase_add_test(all, ids_run_out);

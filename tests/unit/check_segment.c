@@ -63,24 +63,31 @@ static void prepare(void)
         fixture_prepare(4 * MIB, 100000);
 }
 
-/* Make one and let it go: its path, for tests that spoil it. */
-static const char *make_one(void)
+static const char *find_segment(void)
 {
-        static char path[512];
-        pid_t       pid = fork();
-        int         status;
-
-        if (pid == 0)
-                _exit(l1_attach(&fixture.config) == NULL);
-        ck_assert(waitpid(pid, &status, 0) == pid && status == 0);
+        static char    path[512];
         DIR           *directory = opendir(fixture.directory);
         struct dirent *entry;
+
+        path[0] = '\0';
         while ((entry = readdir(directory)) != NULL) {
                 if (strncmp(entry->d_name, "mtshim.", 7) == 0)
                         snprintf(path, sizeof path, "%s/%s", fixture.directory, entry->d_name);
         }
         closedir(directory);
-        return path;
+        return path[0] != '\0' ? path : NULL;
+}
+
+/* Make one and let it go: its path, for tests that spoil it. */
+static const char *make_one(void)
+{
+        pid_t pid = fork();
+        int   status;
+
+        if (pid == 0)
+                _exit(l1_attach(&fixture.config) == NULL);
+        ck_assert(waitpid(pid, &status, 0) == pid && status == 0);
+        return find_segment();
 }
 
 START_TEST(made_whole)
@@ -390,6 +397,120 @@ START_TEST(odd_configs)
 }
 END_TEST
 
+/* --------------------------------------------------------------------------------------------------------- in steps */
+
+#define STEP_MOST (64 * MIB) /* more than any machine populates in the time that one step is given */
+
+static bool later;
+
+/* One attempt that does not take long. */
+static struct l1 *attach_a_step(void)
+{
+        later = false;
+        fixture.config.later = &later;
+        return attach_saying(0, NULL);
+}
+
+static uint64_t memory_of(const char *path)
+{
+        struct stat st;
+
+        ck_assert_int_eq(stat(path, &st), 0);
+        return (uint64_t)st.st_blocks * 512;
+}
+
+/* No page of the index is without memory. */
+static void assert_index_whole(const struct l1 *l1)
+{
+        int fd = open(l1_path(l1), O_RDONLY);
+
+        ck_assert_int_ge(lseek(fd, (off_t)l1->geometry.index_at, SEEK_HOLE), (off_t)l1->geometry.log_at);
+        close(fd);
+}
+
+/* The index of 2 GiB is 170 MiB: no attempt to attach takes it at once, each takes a part, and nobody uses it before.
+ */
+START_TEST(index_in_steps)
+{
+        uint64_t   before, now = 0;
+        unsigned   steps = 0;
+        struct l1 *l1;
+
+        fixture.config.size_bytes = 2048 * MIB;
+        while ((l1 = attach_a_step()) == NULL) {
+                ck_assert(later);
+                before = now;
+                now = memory_of(find_segment());
+                ck_assert_uint_gt(now, before);
+                ck_assert_uint_lt(now, before + STEP_MOST);
+                if (steps++ < 2)
+                        ck_assert_ptr_null(l1_open(&fixture.config, true));
+        }
+        ck_assert(!later);
+        ck_assert_uint_ge(steps, 2);
+        assert_index_whole(l1);
+        l1_detach(l1);
+        fixture_attach();
+        ck_assert(fixture_put(KEY, VALUE));
+        ck_assert(fixture_has(KEY, VALUE));
+}
+END_TEST
+
+/* Attach as other programs do, all at the same time: nobody says a word, and all are in the same one. */
+static void step_on(void)
+{
+        while (attach_a_step() == NULL)
+                ck_assert(later);
+}
+
+/* Those that began it die or stop in the middle, and a signal meets them there: whoever comes goes on. */
+START_TEST(index_by_many)
+{
+        enum { MANY = 6 };
+        pid_t    pid[MANY];
+        uint64_t moment;
+        int      status;
+
+        fixture.config.size_bytes = 1024 * MIB;
+        for (int i = 0; i < MANY; i++) {
+                if ((pid[i] = fork()) == 0) {
+                        step_on();
+                        _exit(0);
+                }
+        }
+        for (int i = 0; i < MANY; i++) {
+                moment = clock_precise_ns() + 2 * NS_PER_MS;
+                while (clock_precise_ns() < moment)
+                        sched_yield();
+                kill(pid[i], i < MANY / 2 ? SIGKILL : SIGSTOP);
+        }
+        step_on();
+        fixture.config.later = NULL;
+        fixture_attach();
+        assert_index_whole(fixture.l1);
+        ck_assert(fixture_put(KEY, VALUE));
+        for (int i = 0; i < MANY; i++)
+                kill(pid[i], SIGCONT);
+        for (int i = 0; i < MANY; i++) {
+                ck_assert_int_eq(waitpid(pid[i], &status, 0), pid[i]);
+                ck_assert(status == 0 || (i < MANY / 2 && WIFSIGNALED(status)));
+        }
+        ck_assert(fixture_has(KEY, VALUE));
+        assert_index_whole(fixture.l1);
+}
+END_TEST
+
+/* Whoever may wait finishes what another began. */
+START_TEST(index_finished_at_once)
+{
+        fixture.config.size_bytes = 1024 * MIB;
+        ck_assert_ptr_null(attach_a_step());
+        fixture.config.later = NULL;
+        fixture_attach();
+        assert_index_whole(fixture.l1);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------------------------------- no room */
 
 /* A file system of this size over the fixture's directory, seen by this process alone. */
@@ -410,6 +531,47 @@ START_TEST(no_room_at_all)
 {
         if (small_disk(200))
                 ck_assert_ptr_null(attach_saying(1, "No space left"));
+}
+END_TEST
+
+/* Others take the memory while the index is being taken: one line, no SIGBUS, and what was taken is given back. */
+START_TEST(no_room_for_the_next_step)
+{
+        char filler[128];
+        int  fd;
+
+        if (!small_disk(256 << 10))
+                return;
+        fixture.config.size_bytes = 2048 * MIB;
+        ck_assert_ptr_null(attach_a_step());
+        ck_assert(later);
+        snprintf(filler, sizeof filler, "%s/filler", fixture.directory);
+        fd = open(filler, O_RDWR | O_CREAT, 0600);
+        for (uint64_t at = 0, piece = 256 * MIB; piece >= SEGMENT_PAGE; piece /= 2)
+                while (fallocate(fd, 0, (off_t)at, (off_t)piece) == 0)
+                        at += piece;
+        close(fd);
+        later = false;
+        ck_assert_ptr_null(attach_saying(1, "No space left"));
+        ck_assert(!later);
+        ck_assert_ptr_null(find_segment());
+        ck_assert_int_eq(unlink(filler), 0);
+        fixture.config.size_bytes = 64 * MIB;
+        step_on();
+}
+END_TEST
+
+/* No room for all of it from the start: not one page is taken for it. */
+START_TEST(no_room_for_the_index)
+{
+        if (!small_disk(64 << 10))
+                return;
+        fixture.config.size_bytes = 8192 * MIB;
+        later = false;
+        fixture.config.later = &later;
+        ck_assert_ptr_null(attach_saying(1, "No space left"));
+        ck_assert(!later);
+        ck_assert_ptr_null(find_segment());
 }
 END_TEST
 
@@ -619,7 +781,12 @@ int main(void)
         tcase_add_test(all, foreign_owner);
         tcase_add_test(all, odd_files);
         tcase_add_test(all, odd_configs);
+        tcase_add_test(all, index_in_steps);
+        tcase_add_test(all, index_by_many);
+        tcase_add_test(all, index_finished_at_once);
         tcase_add_test(all, no_room_at_all);
+        tcase_add_test(all, no_room_for_the_next_step);
+        tcase_add_test(all, no_room_for_the_index);
         tcase_add_loop_test(all, room_runs_out, 5900, 5901);
         tcase_add_loop_test(all, room_runs_out, 16384, 16385);
         tcase_add_test(all, name_gone);
