@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-const char *const query_policies[] = {"fifo", "lru", "clock", "sieve", "s3fifo", "wtinylfu", "belady", "mtshim", NULL};
+const char *const query_policies[] = {"mtshim", "fifo", "lru", "clock", "sieve", "s3fifo", "wtinylfu", "belady", NULL};
 const char *const query_units[] = {"objects", "bytes", NULL};
 
 const char *query_text(const json_t *object, const char *name)

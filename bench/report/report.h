@@ -13,7 +13,8 @@ const json_t *query_place(const json_t *root, const char *array, const char *sid
                           int processes, int threads, int writes_percent);
 /* A quantile of a side's latency, in nanoseconds; negative when it was not measured. */
 double query_quantile(const json_t *root, const char *side, double percent);
-/* Means over traces of a policy's hit ratio, in percent, and how far it is behind the best one (Belady's apart). */
+/* Means over traces of a policy's hit ratio, in percent, and how far it is behind the best one of the simulated
+ * (Belady apart). */
 struct query_ratio {
         double mean, behind, worst;
         int    traces;
