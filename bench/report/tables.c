@@ -247,9 +247,8 @@ static void tables_hit_ratio(const json_t *root, FILE *out)
 {
         if (json_object_get(root, "hit_ratio") == NULL)
                 return;
-        fputs("## Hit ratio\n\nMeans over traces, in percent; behind: points behind the best of the policies that do "
-              "not know the "
-              "future.\n\n"
+        fputs("## Hit ratio\n\nMeans over traces, in percent; behind: points behind the best simulated one that does "
+              "not know the future.\n\n"
               "| cache | policy | hit ratio | behind, mean | behind, worst trace | traces "
               "|\n|---|---|---|---|---|---|\n",
               out);
