@@ -12,7 +12,8 @@
 #   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
 #   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
-#   make bench         the figures of README          make format       clang-format over the tree
+#   make bench         beside the others, RESULTS.md  make format       clang-format over the tree
+#   make bench-deps    what bench compares with       make bench-check  one tiny batch of each side
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
@@ -21,7 +22,7 @@
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
 # compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target; there also NAME=SECS,...,REST, and
 # 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture), HIREDIS=1.2 (e2e
-# with the one of deps-matrix).
+# with the one of deps-matrix), QUICK=1 (bench in a minute, for a look).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -52,7 +53,10 @@ ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
 RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(RATIO_C)
+# Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
+PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
+TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -144,6 +148,7 @@ ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
 PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
+PEERS   := $(PEER_C:bench/peers/%.c=$(BUILD)/bench/peers/%)
 FUZZ    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 
@@ -151,7 +156,7 @@ CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 unit-programs: $(UNIT)
 alone-programs: $(ALONE)
 programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
-bench-programs: $(BENCH) $(BUILD)/bench/empty.so
+bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report empty.so)
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
@@ -198,6 +203,29 @@ $(BENCH): $(BUILD)/bench/%: bench/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
 
+# A peer is its own file and the worker that all share; what it needs is in its head ("// pkg: lmdb"). Each has the
+# allocator that its users have, glibc's; hiredis is there a second time with mimalloc.
+PEER_CC = $(PROG_CC) -I. -pthread
+PEER_PKG = $$(sed -n 's,^// pkg:,,p' $(1) | xargs -r pkg-config $(2) 2>/dev/null | sed 's,-I,-isystem ,g')
+PEER_LD = $(call PEER_PKG,$<,--cflags) $< bench/common/worker.c $(call PEER_PKG,$<,--libs)
+
+$(PEERS): $(BUILD)/bench/peers/%: bench/peers/%.c bench/common/worker.c
+	$(SAY) PEER $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PEER_CC) -o $@ $(PEER_LD) $(PEER_MORE)
+$(BUILD)/bench/peers/hiredis: PEER_MORE = -lhiredis
+$(BUILD)/bench/peers/l1: PEER_MORE = $(CORE) -lbsd
+$(BUILD)/bench/peers/l1: $(CORE)
+$(BUILD)/bench/peers/hiredis-mimalloc: bench/peers/hiredis.c bench/common/worker.c
+	$(SAY) PEER $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PEER_CC) -o $@ $(PEER_LD) -lhiredis -Wl,--no-as-needed -lmimalloc
+
+$(addprefix $(BUILD)/bench/tools/,driver report): $(BUILD)/bench/tools/%: $(wildcard bench/driver/*.[ch] bench/report/*.[ch] bench/common/*.h)
+	$(SAY) TOOL $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ $(wildcard bench/$*/*.c) -ljansson -lm
+
 $(BUILD)/bench/empty.so:
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -x c -shared -fPIC -o $@ /dev/null
@@ -240,7 +268,8 @@ fuzz:
 
 # -------------------------------------------------------------------------------------------------------- tests
 
-.PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind bench tidy format
+.PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind tidy format
+.PHONY: bench bench-check bench-deps
 deps:
 	$(Q)tests/deps/install tests/deps/packages.txt tests/e2e/packages.txt
 deps-matrix: $(MATRIX)/usr/include/hiredis/hiredis.h
@@ -271,7 +300,11 @@ abi: all
 torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
 bench: all bench-programs
-	$(Q)bench/run $(BUILD)
+	$(Q)bench/run $(BUILD) $(if $(QUICK),quick,full)
+bench-check: all bench-programs
+	$(Q)bench/check $(BUILD)
+bench-deps:
+	$(Q)tests/deps/install tests/deps/packages.txt bench/packages.txt
 
 # With the clock that tests can move: times to live pass without waiting.
 .PHONY: hitratio-program bench-hitratio
@@ -286,10 +319,11 @@ bench-hitratio:
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
+SYNTAX_FILE = $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
 .PHONY: $(SYNTAX)
 check-syntax: $(SYNTAX)
 $(SYNTAX): syntax-%:
-	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) -fsyntax-only $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
+	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) -fsyntax-only $(SYNTAX_FILE) $(call PEER_PKG,$(SYNTAX_FILE),--cflags)
 
 tidy:
 	$(Q)tests/deps/install clang-tidy cppcheck
