@@ -64,7 +64,7 @@ static void *make(const struct abi *abi, size_t len)
 /* The first in a thread tells whether anything is kept here. */
 static bool begin(const struct abi *abi)
 {
-        end_reply(abi, make(abi, 1));
+        end_reply(abi, make(abi, 40));
         ck_assert_int_eq(recycle.abi == abi, !SANITIZED);
         passed_on = 0;
         return !SANITIZED;
@@ -87,7 +87,7 @@ START_TEST(comes_back)
                 passed_on = 0;
                 end_reply(abi, first);
                 kept = passed_on == 0;
-                if (len < RECYCLE_ROOM_MAX - 16)
+                if (len >= RECYCLE_ROOM_MIN && len < RECYCLE_ROOM_MAX - 16) /* memcheck says less of smaller ones */
                         ck_assert(kept);
                 if (len >= RECYCLE_ROOM_MAX)
                         ck_assert(!kept);
