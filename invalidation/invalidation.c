@@ -37,11 +37,11 @@ void invalidation_after_fork(void)
         notice_after_fork();
 }
 
-uint64_t invalidation_margin_ns(uint64_t bound_ns)
+uint64_t invalidation_window_ns(uint64_t bound_ns)
 {
         uint64_t tick_ns = clock_tick_ns();
 
-        return bound_ns > tick_ns ? bound_ns - tick_ns : 0;
+        return bound_ns > tick_ns ? bound_ns - tick_ns + NS_PER_S : 0;
 }
 
 static void invalidation_wake(const struct l1 *l1, const struct server_shm *server)

@@ -27,19 +27,20 @@ void invalidation_loaded(void);
 void invalidation_setup(const struct invalidation_config *config);
 void invalidation_after_fork(void);
 
-/* How old fresh_at may be for a reader with this bound: the bound less one tick of the coarse clock. 0: never fresh. */
-uint64_t invalidation_margin_ns(uint64_t bound_ns);
+/* Where fresh_at may lie for a reader with this bound: from the bound less one tick of the coarse clock ago to a second
+ * ahead; the width of that. 0: nowhere. */
+uint64_t invalidation_window_ns(uint64_t bound_ns);
 
-/* Is everything acknowledged margin_ns ago known to have been applied? The inline check of the hit path; no side
+/* Is everything acknowledged that long ago known to have been applied? The inline check of the hit path; no side
  * effects. mode INVALIDATION_NONE: the caller does not ask. [F1] acquire: pairs with the listener's release of
  * fresh_at_ns in fence.c; whoever sees the new time sees the namespace ids that were changed before it. */
-static inline bool invalidation_fresh(const struct server_shm *server, uint64_t margin_ns, uint64_t now_ns)
+static inline bool invalidation_fresh(const struct server_shm *server, uint64_t window_ns, uint64_t now_ns)
 {
         uint64_t fresh_at_ns = mt_load_acquire(&server->fresh_at_ns);
 
         /* now may lag behind fresh_at by a tick of the coarse clock: that is fresh too. A time further in the future
          * was not written by a listener. */
-        return fresh_at_ns != 0 && now_ns + NS_PER_S - fresh_at_ns < margin_ns + NS_PER_S && margin_ns != 0;
+        return fresh_at_ns != 0 && now_ns + NS_PER_S - fresh_at_ns < window_ns;
 }
 
 /* How to reach the server: the peer's address of a connection that the program made, already numeric. */

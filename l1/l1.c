@@ -135,12 +135,10 @@ static inline bool l1_in_time(const struct l1_hit *hit)
 
 bool l1_copy(const struct l1_hit *hit, void *to)
 {
-        if (MT_UNLIKELY(hit->pieces != NULL)) {
-                if (!item_gather(hit->pieces, hit->value, hit->len, to))
-                        return false;
-        } else if (hit->len > 0) {
+        if (MT_LIKELY(hit->pieces == NULL))
                 mt_copy_from_shared(to, hit->value, hit->len);
-        }
+        else if (!item_gather(hit->pieces, hit->value, hit->len, to))
+                return false;
         /* [R1] acquire: pairs with [R2] in evict.c and logseg.c. If a byte was already that of another item, the slot
          * is seen changed here. */
         mt_fence_acquire();

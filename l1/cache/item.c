@@ -31,7 +31,7 @@ static char *item_put(char *at, const void *from, size_t n)
 
 static char *item_put_long(char *at, uint32_t namespace_id, uint32_t deadline, uint32_t klen, uint32_t vlen)
 {
-        struct item_shm head = {namespace_id, deadline, ITEM_KLEN_LONG << 22};
+        struct item_shm head = {.lens = ITEM_KLEN_LONG << 22, .namespace_id = namespace_id, .deadline = deadline};
         uint32_t        lengths[2] = {klen, vlen};
 
         return item_put(item_put(at, &head, sizeof head), lengths, sizeof lengths);
@@ -41,7 +41,9 @@ void item_write(char *at, uint32_t namespace_id, uint32_t deadline, struct mt_by
 {
         bool            nil = value.ptr == NULL;
         uint32_t        klen = (uint32_t)key.len, vlen = nil ? 0 : (uint32_t)value.len;
-        struct item_shm head = {namespace_id, deadline, klen << 22 | (nil ? ITEM_NIL : vlen)};
+        struct item_shm head = {.lens = klen << 22 | (nil ? ITEM_NIL : vlen),
+                                .namespace_id = namespace_id,
+                                .deadline = deadline};
 
         if (klen >= ITEM_KLEN_LONG || (!nil && vlen >= ITEM_NIL))
                 at = item_put_long(at, namespace_id, deadline, klen, nil ? ITEM_LONG_NIL : vlen);

@@ -120,7 +120,7 @@ static inline bool item_read(const struct l1 *l1, uint64_t offset, struct item *
                 return false;
         if (MT_UNLIKELY(!segment_has_memory(l1, offset, offset + body + klen + stored)))
                 return false;
-        item->namespace_id = item_load(at);
+        item->namespace_id = item_load(at + offsetof(struct item_shm, namespace_id));
         item->deadline = item_load(at + offsetof(struct item_shm, deadline));
         item->klen = (uint32_t)klen;
         item->key = at + body;
@@ -170,8 +170,8 @@ struct item_found {
 struct item_found item_look_slowly(const struct l1 *l1, uint64_t offset, uint32_t namespace_id, struct mt_bytes key);
 
 /* The same. A value behind a key of 8 to 32 bytes is recognised here, everything else by the way of item_read().
- * Lengths are believed no further than there: the key's is the one that is asked for, or it is another item, and where
- * the value ends is compared with the end of the log segment. */
+ * Lengths are believed no further than there: the key's is the one that is asked for, or it is another item, and the
+ * value ends in the piece of the log in which it begins, which has memory, as nearly all do. */
 static MT_INLINE struct item_found item_look(const struct l1 *l1, uint64_t offset, uint32_t namespace_id,
                                              struct mt_bytes key)
 {
@@ -179,19 +179,16 @@ static MT_INLINE struct item_found item_look(const struct l1 *l1, uint64_t offse
         uint64_t    differ;
         uint32_t    vlen;
 
-        if (MT_UNLIKELY(offset + sizeof(struct item_shm) > l1->log_bytes) ||
-            MT_UNLIKELY(!segment_has_memory(l1, offset, offset + sizeof(struct item_shm))))
-                return (struct item_found){.is = ITEM_CORRUPT};
+        if (MT_UNLIKELY(offset >= l1->log_bytes || !segment_knows_piece(l1, offset)))
+                return item_look_slowly(l1, offset, namespace_id, key);
         /* Less than ITEM_NIL when the key's length is this one and a value is there. */
         vlen = item_load(at + offsetof(struct item_shm, lens)) - ((uint32_t)key.len << 22);
-        if (MT_UNLIKELY(key.len - 8 > ITEM_KEY_QUICK - 8 || vlen >= ITEM_NIL))
+        if (MT_UNLIKELY(key.len - 8 > ITEM_KEY_QUICK - 8 || vlen >= ITEM_NIL) ||
+            MT_UNLIKELY((offset & l1->piece_mask) + sizeof(struct item_shm) + key.len + vlen > l1->piece_mask + 1))
                 return item_look_slowly(l1, offset, namespace_id, key);
-        if (MT_UNLIKELY((offset & l1->logseg_mask) + sizeof(struct item_shm) + key.len + vlen - 1 > l1->logseg_mask) ||
-            MT_UNLIKELY(!segment_has_memory(l1, offset, offset + sizeof(struct item_shm) + key.len + vlen)))
-                return (struct item_found){.is = ITEM_CORRUPT};
-        differ = item_load(at) ^ namespace_id;
+        differ = item_load(at + offsetof(struct item_shm, namespace_id)) ^ namespace_id;
         differ |= item_differ(a, b) | item_differ(a + key.len - 8, b + key.len - 8);
-        if (key.len > 16) /* 16 from each end, overlapping in the middle */
+        if (MT_LIKELY(key.len > 16)) /* 16 from each end, overlapping in the middle */
                 differ |= item_differ(a + 8, b + 8) | item_differ(a + key.len - 16, b + key.len - 16);
         return (struct item_found){.is = MT_UNLIKELY(differ != 0) ? ITEM_OTHER : ITEM_THIS,
                                    .nil = false,

@@ -93,6 +93,7 @@ uint64_t geometry_fingerprint(void)
                 offsetof(struct logseg_shm, kind),
                 offsetof(struct logseg_shm, lives),
                 sizeof(struct item_shm),
+                offsetof(struct item_shm, namespace_id),
                 SERVER_MAX,
                 NAMESPACE_MAX,
                 PROCESS_MAX,

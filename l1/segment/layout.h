@@ -216,11 +216,12 @@ _Static_assert(offsetof(struct logseg_shm, lives) == 64, "segment ABI");
  * the PENDING word of the lease under which it was written. The owner (long form, klen with ITEM_LIST set) has in the
  * value's place the offsets of the pieces / 8, 32 bits each. */
 struct item_shm {
+        uint32_t lens; /* first, so that they lie in the first 8 bytes, which never straddle a page */
         uint32_t namespace_id;
         uint32_t deadline; /* in units of 2^ITEM_DEADLINE_SHIFT ns since created_ns, rounded down: 4.5 years */
-        uint32_t lens;
 };
 _Static_assert(sizeof(struct item_shm) == 12, "12 bytes an item");
+_Static_assert(offsetof(struct item_shm, lens) == 0, "segment ABI");
 
 #define ITEM_ALIGN          8u
 #define ITEM_DEADLINE_SHIFT 25 /* 33.5 ms */

@@ -200,6 +200,7 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->bucket_count = g->bucket_count;
         l1->backed = &l1->backed_here;
         l1->piece_shift = (unsigned)__builtin_ctzll(g->logseg_size < SEGMENT_PIECE ? g->logseg_size : SEGMENT_PIECE);
+        l1->piece_mask = (UINT64_C(1) << l1->piece_shift) - 1;
         mt_store_relaxed(&l1->backed->counters, SEGMENT_PAGE / (uint32_t)sizeof(struct counters_shm));
         l1->hash_key = (struct hash_key){{header->hash_key[0], header->hash_key[1]}};
         l1->created_ns = header->created_ns;

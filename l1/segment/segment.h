@@ -35,6 +35,7 @@ struct l1 {
         uint64_t               log_bytes;
         uint64_t               logseg_mask; /* logseg_size - 1 */
         struct segment_backed *backed;      /* backed_here: whoever reads may learn */
+        uint64_t               piece_mask;  /* bytes of one, less 1 */
         unsigned               piece_shift;
         uint64_t         clock_zero_ns; /* created_ns less what the coarse clock may lag, see segment_deadline_now() */
         struct hash_key  hash_key;
@@ -126,8 +127,14 @@ bool segment_take_memory(struct l1 *l1, uint64_t from, uint64_t to);
 uint32_t segment_look_counters(const struct l1 *l1, uint32_t known, uint32_t high);
 bool     segment_look_pieces(const struct l1 *l1, uint64_t from, uint64_t to);
 
-/* May the bytes [from, to) of the log be touched? They lie in one log segment: in two pieces, mostly one. Two
- * comparisons on the way of a hit; a piece that this process has not met before is looked at, once. */
+/* Has the piece of the log that this offset is in memory, as far as this process knows? */
+static inline bool segment_knows_piece(const struct l1 *l1, uint64_t offset)
+{
+        return mt_load_relaxed(&l1->backed->log[offset >> l1->piece_shift]) != 0;
+}
+
+/* May the bytes [from, to) of the log be touched? They lie in one log segment: in two pieces, mostly one. A
+ * piece that this process has not met before is looked at, once. */
 static inline bool segment_has_memory(const struct l1 *l1, uint64_t from, uint64_t to)
 {
         uint64_t first = from >> l1->piece_shift, last = (to - 1) >> l1->piece_shift;

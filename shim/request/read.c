@@ -402,7 +402,7 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
 
         /* Rule (c) of the model, in this order: freshness (acquire, [F1]), then the namespace id, then the slots. The
          * listener changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
-        if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.margin_ns), now_ns) &&
+        if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.window_ns), now_ns) &&
                         !mt_load_relaxed(&runtime.trust_ttl)))
                 return read_stale(c, now_ns);
         namespace_id = l1_namespace_id(c->server, c->incarnation, c->space);

@@ -66,7 +66,7 @@ static void runtime_configure_invalidation(void)
         };
 
         invalidation_setup(&config);
-        mt_store_relaxed(&runtime.margin_ns, invalidation_margin_ns(o->max_staleness_ns));
+        mt_store_relaxed(&runtime.window_ns, invalidation_window_ns(o->max_staleness_ns));
         mt_store_relaxed(&runtime.trust_ttl, config.mode == INVALIDATION_NONE);
 }
 
@@ -219,7 +219,7 @@ void runtime_seal_off(void)
                 runtime_after_fork();
         if (mt_load_acquire(&runtime_state) == RUNTIME_READY) {
                 mt_store_release(&runtime_state, RUNTIME_OFF);
-                mt_store_relaxed(&runtime.margin_ns,
+                mt_store_relaxed(&runtime.window_ns,
                                  0); /* closes connections that are bound already, with no call of theirs */
                 mt_store_relaxed(&runtime.trust_ttl, false);
                 mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);

@@ -176,20 +176,22 @@ END_TEST
 
 START_TEST(test_fence_arithmetic_of_readers)
 {
-        uint64_t bound = NS_PER_S, tick = clock_tick_ns(), margin = invalidation_margin_ns(bound), now = 100 * NS_PER_S;
+        uint64_t bound = NS_PER_S, tick = clock_tick_ns(), window = invalidation_window_ns(bound), now = 100 * NS_PER_S;
 
-        ck_assert_uint_eq(margin, bound - tick);
-        ck_assert_uint_eq(invalidation_margin_ns(tick), 0);
+        uint64_t margin = bound - tick;
+
+        ck_assert_uint_eq(window, margin + NS_PER_S);
+        ck_assert_uint_eq(invalidation_window_ns(tick), 0);
         mt_store_relaxed(&server.fresh_at_ns, 0);
-        ck_assert(!invalidation_fresh(&server, margin, now));
+        ck_assert(!invalidation_fresh(&server, window, now));
         mt_store_relaxed(&server.fresh_at_ns, now - margin + 1);
-        ck_assert(invalidation_fresh(&server, margin, now));
+        ck_assert(invalidation_fresh(&server, window, now));
         mt_store_relaxed(&server.fresh_at_ns, now - margin);
-        ck_assert(!invalidation_fresh(&server, margin, now));
+        ck_assert(!invalidation_fresh(&server, window, now));
         mt_store_relaxed(&server.fresh_at_ns, now + tick); /* the coarse clock lags */
-        ck_assert(invalidation_fresh(&server, margin, now));
+        ck_assert(invalidation_fresh(&server, window, now));
         mt_store_relaxed(&server.fresh_at_ns, now + 2 * NS_PER_S); /* no listener wrote that */
-        ck_assert(!invalidation_fresh(&server, margin, now));
+        ck_assert(!invalidation_fresh(&server, window, now));
         mt_store_relaxed(&server.fresh_at_ns, now);
         ck_assert(!invalidation_fresh(&server, 0, now));
 }

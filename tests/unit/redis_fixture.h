@@ -216,7 +216,7 @@ static void attend(void)
 
 static bool fresh(void)
 {
-        return invalidation_fresh(server, invalidation_margin_ns(config.bound_ns), clock_coarse_ns());
+        return invalidation_fresh(server, invalidation_window_ns(config.bound_ns), clock_coarse_ns());
 }
 
 static bool stale(void)
