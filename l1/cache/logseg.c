@@ -185,6 +185,9 @@ bool logseg_has_room(struct l1 *l1, struct logseg *seg, uint64_t n)
                 to = size;
         if (!segment_take_memory(l1, l1->geometry.log_at + seg->start + ready, l1->geometry.log_at + seg->start + to))
                 return false;
+        /* [V] release: pairs with the acquire in verify.c, which loads head before it; a head that needs this memory is
+         * stored later. For nobody else: whoever owns it has [O1], and a number here is no promise that memory is there
+         * (segment_has_memory() looks). */
         mt_store_release(&seg->shm->ready, (uint32_t)to);
         return true;
 }
