@@ -51,7 +51,7 @@ static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t 
                                           struct mt_bytes key, uint32_t namespace_id, uint64_t now_ns)
 {
         /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
-        uint64_t          word = mt_load_acquire(slot), offset = slot_offset(word);
+        uint64_t          word = mt_load_acquire(slot), offset = slot_offset(l1, word);
         struct item_found found;
 
         if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
@@ -120,7 +120,7 @@ bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uin
         return hit->slot != NULL;
 }
 
-/* The generation in a word has 16 bits: the very same word can stand there again once its log segment has been
+/* The generation in a word may have 16 bits: the very same word can stand there again once its log segment has been
  * reclaimed 65,536 times (evict.c). For that, 16 KiB at least are written so often: not in a tenth of a second, but a
  * reader may be stopped for hours between find and the end of copy. Where the look at the clock does not show beside
  * the copying, it is what tells. For what is short, which is some 50 ns from find to copy, a stop has to hit these, and
