@@ -19,7 +19,7 @@
  * quarter of them empty: three quarters of these times. Where /dev/shm is full only those that have memory go round:
  * sooner by as much as the log is short of its size.) A reader would have to be stopped for so long between the two
  * looks of one copy, and go on in the very lap that has the same generation, with the same tag in that slot for an item
- * at that offset. That is left to chance. */
+ * at that offset. That is left to chance: no clock is asked. */
 #ifndef MT_CACHE_SLOT_H
 #define MT_CACHE_SLOT_H
 

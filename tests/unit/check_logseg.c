@@ -157,30 +157,6 @@ START_TEST(expired_leave)
 END_TEST
 #endif
 
-#ifdef MT_TEST_CLOCK
-/* A reader that was stopped in the middle of a long copy: generations may have come round, so the word proves nothing.
- */
-START_TEST(copy_across_a_stop)
-{
-        static const size_t len[] = {5, 1024, 1025, 90000};
-        char                number[32];
-        struct l1_hit       hit;
-
-        for (unsigned i = 0; i < 4; i++) {
-                struct l1_key key = fixture_key(fixture_number(number, "k", i));
-
-                ck_assert(fixture_put(key.key, mt_bytes(big, len[i])));
-                ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
-                ck_assert(l1_copy(&hit, big));
-                atomic_fetch_add(&clock_test_offset_ns, (int64_t)(NS_PER_S / 10));
-                ck_assert_uint_eq(mt_load_relaxed(hit.slot), hit.word);
-                ck_assert(l1_copy(&hit, big) == (len[i] <= 1024));
-                ck_assert(fixture_has(key.key, mt_bytes(big, len[i])));
-        }
-}
-END_TEST
-#endif
-
 /* A reader that found an item before its log segment was used again never takes what it copies for good. */
 START_TEST(copy_across_reclaim)
 {
@@ -778,7 +754,6 @@ int main(void)
         tcase_add_test(usual, dead_namespaces_leave);
 #ifdef MT_TEST_CLOCK
         tcase_add_test(usual, expired_leave);
-        tcase_add_test(usual, copy_across_a_stop);
 #endif
         tcase_add_test(usual, copy_across_reclaim);
         tcase_add_test(usual, copy_across_many_reclaims);
