@@ -38,7 +38,7 @@
 #define EVICT_FREELY (UINT64_C(768) << 10)
 #define EVICT_MOST   (UINT64_C(2) << 20)
 #define EVICT_TEND   (UINT64_C(1) << 20) /* the same where nobody waits */
-/* One in so many of all log segments, those sealed last, are not looked at for what is dead. If they were fewer, the
+/* One in so many of all log segments is not looked at for what is dead: those sealed last. If they were fewer, the
  * generations in slots would come round sooner (slot.h). */
 #define EVICT_YOUNG 16u
 #define EVICT_TRIES 8 /* at a slot that changes under us */

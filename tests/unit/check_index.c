@@ -10,7 +10,7 @@
 /* At every place of the split: the least and the most that each part holds, and nothing of one in another. */
 START_TEST(live_words)
 {
-        struct l1 l1;
+        static struct l1 l1; /* large */
 
         for (unsigned bits = SLOT_OFFSET_BITS_MIN; bits <= SLOT_OFFSET_BITS_MAX; bits++) {
                 uint64_t offset = ((UINT64_C(1) << bits) - 1) * ITEM_ALIGN;
