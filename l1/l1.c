@@ -51,7 +51,7 @@ static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t 
                                           struct mt_bytes key, uint32_t namespace_id, uint64_t now_ns)
 {
         /* [A] acquire: pairs with [B] in l1_fill() and in promotion: all of the item is there. */
-        uint64_t          word = mt_load_acquire(slot), offset = slot_offset(word);
+        uint64_t          word = mt_load_acquire(slot), offset = slot_offset(l1, word);
         struct item_found found;
 
         if (MT_UNLIKELY(word >> 48 != slot_live_head(tag)))
@@ -70,8 +70,8 @@ static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t 
                 l1_note_expired(l1);
                 return (struct l1_hit){.slot = NULL};
         }
-        return (struct l1_hit){found.value, found.vlen, found.nil, slot, word, MT_UNLIKELY(found.in_pieces) ? l1 : NULL,
-                               now_ns};
+        return (struct l1_hit){found.value, found.vlen, found.nil,
+                               slot,        word,       MT_UNLIKELY(found.in_pieces) ? l1 : NULL};
 }
 
 /* One candidate after the other: all but the first are other keys with the same tag. */
@@ -120,19 +120,6 @@ bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uin
         return hit->slot != NULL;
 }
 
-/* The generation in a word has 16 bits: the very same word can stand there again once its log segment has been
- * reclaimed 65,536 times (evict.c). For that, 16 KiB at least are written so often: not in a tenth of a second, but a
- * reader may be stopped for hours between find and the end of copy. Where the look at the clock does not show beside
- * the copying, it is what tells. For what is short, which is some 50 ns from find to copy, a stop has to hit these, and
- * to end in the one of 65,536 generations, with the same key or tag at the same place: that is left to chance. */
-#define L1_COPY_LONG 1024u
-#define L1_COPY_NS   (100 * NS_PER_MS)
-
-static inline bool l1_in_time(const struct l1_hit *hit)
-{
-        return MT_LIKELY(hit->len <= L1_COPY_LONG) || clock_coarse_ns() - hit->now_ns < L1_COPY_NS;
-}
-
 bool l1_copy(const struct l1_hit *hit, void *to)
 {
         if (MT_LIKELY(hit->pieces == NULL))
@@ -140,9 +127,10 @@ bool l1_copy(const struct l1_hit *hit, void *to)
         else if (!item_gather(hit->pieces, hit->value, hit->len, to))
                 return false;
         /* [R1] acquire: pairs with [R2] in evict.c and logseg.c. If a byte was already that of another item, the slot
-         * is seen changed here. */
+         * is seen changed here: the same word does not come back in the time of a copy, nor in that of a stop (slot.h).
+         */
         mt_fence_acquire();
-        return mt_load_relaxed(hit->slot) == hit->word && l1_in_time(hit);
+        return mt_load_relaxed(hit->slot) == hit->word;
 }
 
 /* ------------------------------------------------------------------------------------------ attach and let go */

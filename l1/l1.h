@@ -113,14 +113,13 @@ struct l1_hit {
         const _Atomic uint64_t *slot;
         uint64_t                word;   /* what the slot held */
         const struct l1        *pieces; /* not NULL: the value is in pieces, and value the list of them */
-        uint64_t                now_ns; /* of the find */
 };
 
 /* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of
- * another namespace, malformed). copy() is false when the item was removed or its place reused meanwhile, or is long
- * and was found too long ago: treat it as a miss, and throw away what was copied. Call copy() for a nil too (len 0): it
- * is the validation. now_ns is the coarse clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before
- * namespace->id, and that before find(). Marks the slot visited if it was not; writes nothing else to the segment. */
+ * another namespace, malformed). copy() is false when the item was removed or its place reused meanwhile: treat it as
+ * a miss, and throw away what was copied. Call copy() for a nil too (len 0): it is the validation. now_ns is the coarse
+ * clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before namespace->id, and that before find().
+ * Marks the slot visited if it was not; writes nothing else to the segment. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
 bool l1_copy(const struct l1_hit *hit, void *to);
 

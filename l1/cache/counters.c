@@ -198,7 +198,7 @@ static void counters_total_item(const struct l1 *l1, const _Atomic uint64_t *slo
                                 struct l1_totals *totals)
 {
         struct item item;
-        bool        whole = item_read(l1, slot_offset(word), &item);
+        bool        whole = item_read(l1, slot_offset(l1, word), &item);
 
         mt_fence_acquire(); /* [R1], as in l1_copy() */
         if (!whole || mt_load_relaxed(slot) != word)

@@ -10,10 +10,7 @@
  * again; the reclaimer clears the slot, [R2] fences (release), and only then are the bytes written by anybody: by the
  * one that owns the log segment next, which has seen the clearing through the owner word and fences too. If the reader
  * saw one new byte, its second load sees the slot cleared, or filled with something later; that is a different word,
- * because the generation is part of it: one and the same word comes again only after 65,536 reclaims of this log
- * segment between the two loads of one copy, at the same offset, with the same tag. Log segments that are filled with
- * what is soon dead come round three at a time: 65,536 times in an hour where 256 KiB are filled 50 times a second. A
- * reader can be stopped for that long: see l1_in_time().
+ * because the generation is part of it. When that comes round is in slot.h.
  *
  * A reclaimer that dies leaves RECLAIM under a dead owner: its head still says what there is to walk, and whoever
  * comes next walks it again from the start; slots that were cleared or moved before are simply not found.
@@ -41,8 +38,10 @@
 #define EVICT_FREELY (UINT64_C(768) << 10)
 #define EVICT_MOST   (UINT64_C(2) << 20)
 #define EVICT_TEND   (UINT64_C(1) << 20) /* the same where nobody waits */
-#define EVICT_YOUNG  16u /* the log segments sealed last, of all: they are not looked at for what is dead */
-#define EVICT_TRIES  8   /* at a slot that changes under us */
+/* One in so many of all log segments is not looked at for what is dead: those sealed last. If they were fewer, the
+ * generations in slots would come round sooner (slot.h). */
+#define EVICT_YOUNG 16u
+#define EVICT_TRIES 8 /* at a slot that changes under us */
 
 struct evict_entry {
         uint64_t           offset;
@@ -106,7 +105,7 @@ static bool evict_promote(struct evict_run *run, struct evict_entry *e, unsigned
 
         if (keep == NULL)
                 return false;
-        turned = slot_live(slot_tag(word), keep->generation, keep->start + keep->head);
+        turned = slot_live(run->l1, slot_tag(word), keep->generation, keep->start + keep->head);
         mt_copy_to_shared(logseg_at(run->l1, keep), run->l1->log + e->offset, size);
         logseg_commit(keep, size, 1, e->item.deadline);
         /* [B] release: as in l1_fill(). */
@@ -143,7 +142,7 @@ static bool evict_drop(struct evict_run *run, const struct index_place *place, u
 static void evict_item(struct evict_run *run, struct evict_entry *e)
 {
         uint64_t word;
-        int      found = index_find_item(&e->place, run->victim->generation, e->offset, &word);
+        int      found = index_find_item(run->l1, &e->place, run->victim->generation, e->offset, &word);
         unsigned i = (unsigned)found;
         uint8_t  mark;
 
@@ -180,7 +179,7 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
                 return false;
         at = logseg_at(run->l1, keep);
         moved = (uint32_t)((keep->start + keep->head) / ITEM_ALIGN);
-        turned = slot_live(slot_tag(word), keep->generation, keep->start + keep->head + e->item.size);
+        turned = slot_live(run->l1, slot_tag(word), keep->generation, keep->start + keep->head + e->item.size);
         mt_copy_to_shared(at, run->l1->log + e->offset, e->item.size);
         mt_copy_to_shared(at + e->item.size, run->l1->log + list_offset, list->size);
         mt_copy_to_shared(at + e->item.size + place_in_list, &moved, sizeof moved);
@@ -203,8 +202,9 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
 /* The number of the piece at this offset in the list that the LIVE word points to; -1: none, or no list. */
 static int64_t evict_find_piece(const struct l1 *l1, uint64_t word, uint64_t offset, struct item *list)
 {
-        return item_read(l1, slot_offset(word), list) && list->form == ITEM_FORM_LIST ? item_list_find(l1, list, offset)
-                                                                                      : -1;
+        return item_read(l1, slot_offset(l1, word), list) && list->form == ITEM_FORM_LIST
+                       ? item_list_find(l1, list, offset)
+                       : -1;
 }
 
 /* One look at a slot that may belong to the piece's owner. True: nothing there depends on the piece any more. */
@@ -226,7 +226,7 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
         if (nth < 0)
                 return evict_still(index_slot(&e->place, i), word);
         if (evict_lives(run, &list) && evict_keeps(run, e->item.size, mark) &&
-            evict_move_piece(run, e, (uint64_t)nth, &list, slot_offset(word), i, word, mark))
+            evict_move_piece(run, e, (uint64_t)nth, &list, slot_offset(l1, word), i, word, mark))
                 return true;
         if (!evict_drop(run, &e->place, i, word, &list))
                 return false;

@@ -5,9 +5,10 @@
 
 #define INDEX_LOOKS 4 /* at a slot that changes under us; then it is cleared whatever it holds: a miss, no lie */
 
-int index_find_item(const struct index_place *place, uint32_t generation, uint64_t offset, uint64_t *word)
+int index_find_item(const struct l1 *l1, const struct index_place *place, uint32_t generation, uint64_t offset,
+                    uint64_t *word)
 {
-        uint64_t wanted = slot_live(0, generation, offset), others = ~(SLOT_TAG_MASK << 48);
+        uint64_t wanted = slot_live(l1, 0, generation, offset), others = ~(SLOT_TAG_MASK << 48);
 
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
                 /* Relaxed: it was published before its log segment was disowned, and we have owned that since [O1]. */
@@ -21,7 +22,7 @@ int index_find_item(const struct index_place *place, uint32_t generation, uint64
 /* Is it LIVE, outside [from, to), and a whole item, so that nothing of it is inside? */
 static bool index_is_apart(const struct l1 *l1, uint64_t word, uint64_t from, uint64_t to)
 {
-        uint64_t    offset = slot_offset(word);
+        uint64_t    offset = slot_offset(l1, word);
         struct item item;
 
         return slot_state(word) == SLOT_LIVE && (offset < from || offset >= to) && item_read(l1, offset, &item) &&

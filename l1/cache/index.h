@@ -103,7 +103,8 @@ static inline uint32_t index_match(const struct index_place *place)
 }
 
 /* The slot that points to the item of this key at this offset and generation; -1 when none does. */
-int index_find_item(const struct index_place *place, uint32_t generation, uint64_t offset, uint64_t *word);
+int index_find_item(const struct l1 *l1, const struct index_place *place, uint32_t generation, uint64_t offset,
+                    uint64_t *word);
 /* A walk of the whole index, for a log segment whose items cannot be walked: clears every slot that may lead into
  * [from, to) of the log area. Besides those that point there these are the values in pieces, whose pieces may be
  * anywhere, and the PENDING ones, whose fillers may have written a piece there. How many were LIVE. */

@@ -62,7 +62,7 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
 
         if (slot_state(word) == SLOT_PENDING)
                 return slot_pending_old(mark, now_ns) ? LEASE_TAKE : LEASE_TAKEN;
-        if (slot_state(word) != SLOT_LIVE || !item_read(l1, slot_offset(word), &item))
+        if (slot_state(word) != SLOT_LIVE || !item_read(l1, slot_offset(l1, word), &item))
                 return LEASE_TAKE;
         if (!item_has_key(&item, key->key))
                 return LEASE_OTHER;
@@ -213,10 +213,11 @@ static uint32_t lease_deadline(const struct l1 *l1, uint64_t deadline_ns)
 }
 
 /* Publish what has been written at the head of seg; whoever cleared the key meanwhile wins. */
-static bool lease_publish(const struct l1_lease *lease, struct logseg *seg, uint64_t size, uint32_t deadline)
+static bool lease_publish(const struct l1 *l1, const struct l1_lease *lease, struct logseg *seg, uint64_t size,
+                          uint32_t deadline)
 {
         uint64_t word = lease->pending;
-        uint64_t live = slot_live(slot_tag(word), seg->generation, seg->start + seg->head);
+        uint64_t live = slot_live(l1, slot_tag(word), seg->generation, seg->start + seg->head);
 
         logseg_commit(seg, size, 1, deadline);
         /* [B] release: pairs with [A] in l1_find(); whoever sees this slot sees every byte of the item behind it. */
@@ -236,7 +237,7 @@ static enum l1_counter lease_append_whole(struct l1 *l1, const struct l1_key *ke
         if (!logseg_begin(l1, kind, size, &seg))
                 return COUNTER_fills_skipped;
         item_write(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, value);
-        published = lease_publish(lease, &seg, size, deadline);
+        published = lease_publish(l1, lease, &seg, size, deadline);
         logseg_end(&seg);
         return published ? COUNTER_fills : COUNTER_fills_refused;
 }
@@ -270,7 +271,7 @@ static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *k
         logseg_note_list(&seg);
         item_write_list(logseg_at(l1, &seg), lease->namespace_id, deadline, key->key, (uint32_t)value.len, offset,
                         pieces);
-        published = lease_publish(lease, &seg, size, deadline);
+        published = lease_publish(l1, lease, &seg, size, deadline);
         logseg_end(&seg);
         return published ? COUNTER_fills : COUNTER_fills_refused;
 }

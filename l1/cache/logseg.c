@@ -124,17 +124,17 @@ static MT_COLD void logseg_note_dead_pieces(struct l1 *l1, uint64_t offset)
 
 void logseg_note_dead(struct l1 *l1, uint64_t word)
 {
-        uint64_t           number = slot_offset(word) / (l1->logseg_mask + 1);
+        uint64_t           number = slot_offset(l1, word) / (l1->logseg_mask + 1);
         struct logseg_shm *shm;
 
         if (number >= l1->geometry.logseg_count)
                 return;
         shm = logseg_shm_at(l1, (uint32_t)number);
-        if ((mt_load_relaxed(&shm->generation) & 0xffff) != slot_generation(word))
+        if (slot_generation_of(l1, mt_load_relaxed(&shm->generation)) != slot_generation(l1, word))
                 return;
         mt_fetch_add_relaxed(&shm->dead, 1);
         if (MT_UNLIKELY(mt_load_relaxed(&shm->lists) != 0))
-                logseg_note_dead_pieces(l1, slot_offset(word));
+                logseg_note_dead_pieces(l1, slot_offset(l1, word));
 }
 
 uint32_t logseg_dead_items(const struct l1 *l1, uint32_t number, uint32_t items, uint32_t deadline_now)
@@ -185,6 +185,9 @@ bool logseg_has_room(struct l1 *l1, struct logseg *seg, uint64_t n)
                 to = size;
         if (!segment_take_memory(l1, l1->geometry.log_at + seg->start + ready, l1->geometry.log_at + seg->start + to))
                 return false;
+        /* [V] release: pairs with the acquire in verify.c, which loads head before it; a head that needs this memory is
+         * stored later. For nobody else: whoever owns it has [O1], and a number here is no promise that memory is there
+         * (segment_has_memory() looks). */
         mt_store_release(&seg->shm->ready, (uint32_t)to);
         return true;
 }

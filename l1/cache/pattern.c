@@ -17,7 +17,7 @@ static enum pattern_verdict pattern_judge(const struct l1 *l1, const _Atomic uin
 {
         char        key[ITEM_KEY_MAX];
         struct item item;
-        bool        sane = item_read(l1, slot_offset(word), &item);
+        bool        sane = item_read(l1, slot_offset(l1, word), &item);
 
         if (sane)
                 mt_copy_from_shared(key, item.key, item.klen);

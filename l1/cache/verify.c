@@ -99,7 +99,7 @@ static const char *verify_pieces(const struct l1 *l1, const struct item *list)
 
 static const char *verify_slot(const struct l1 *l1, const struct bucket_shm *bucket, uint64_t word)
 {
-        uint64_t                 offset = slot_offset(word);
+        uint64_t                 offset = slot_offset(l1, word);
         const struct logseg_shm *shm;
         struct index_place       place;
         struct item              item;
@@ -108,7 +108,7 @@ static const char *verify_slot(const struct l1 *l1, const struct bucket_shm *buc
         if (!item_read(l1, offset, &item))
                 return "a slot points to no item";
         shm = &l1->logsegs[offset / (l1->logseg_mask + 1)];
-        if ((mt_load_acquire(&shm->generation) & 0xffff) != slot_generation(word))
+        if (slot_generation_of(l1, mt_load_acquire(&shm->generation)) != slot_generation(l1, word))
                 return "a slot points to a generation that is gone";
         if (mt_load_acquire(&shm->state) == LOGSEG_FREE)
                 return "a slot points into a free log segment";
@@ -126,10 +126,10 @@ static const char *verify_slot(const struct l1 *l1, const struct bucket_shm *buc
 
 /* Remember that a slot points to this place, under this generation; true when one did before. Under another generation
  * it is another item: the log segment was reclaimed and filled again while we looked. */
-static bool verify_seen(uint32_t *seen, uint64_t word)
+static bool verify_seen(const struct l1 *l1, uint32_t *seen, uint64_t word)
 {
-        uint64_t place = slot_offset(word) / ITEM_ALIGN;
-        uint32_t mark = slot_generation(word) + 1;
+        uint64_t place = slot_offset(l1, word) / ITEM_ALIGN;
+        uint32_t mark = slot_generation(l1, word) + 1; /* never 0: it has 31 bits at most */
         bool     before = seen[place] == mark;
 
         seen[place] = mark;
@@ -151,7 +151,7 @@ static const char *verify_slots(const struct l1 *l1, uint32_t *seen)
                         fault = verify_slot(l1, &l1->index[b], word);
                         if (fault != NULL && mt_load_acquire(slot) == word)
                                 return fault;
-                        if (fault == NULL && verify_seen(seen, word) && mt_load_acquire(slot) == word)
+                        if (fault == NULL && verify_seen(l1, seen, word) && mt_load_acquire(slot) == word)
                                 return "two slots point to one item";
                 }
         }

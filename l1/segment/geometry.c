@@ -33,6 +33,15 @@ static uint64_t geometry_clamp(uint64_t v, uint64_t low, uint64_t high)
         return v < low ? low : v > high ? high : v;
 }
 
+static uint32_t geometry_offset_bits(uint64_t log_bytes)
+{
+        uint32_t bits = SLOT_OFFSET_BITS_MIN;
+
+        while (UINT64_C(1) << bits < log_bytes / ITEM_ALIGN)
+                bits++;
+        return bits;
+}
+
 void geometry_choose(uint64_t size_bytes, uint64_t *l1_size, uint64_t *logseg_size)
 {
         uint64_t size = geometry_clamp(size_bytes, GEOMETRY_L1_MIN, GEOMETRY_L1_MAX) & ~(uint64_t)(SEGMENT_PAGE - 1);
@@ -68,6 +77,7 @@ bool geometry_compute(uint64_t l1_size, uint64_t logseg_size, struct segment_geo
         g->logseg_count = (uint32_t)((l1_size - at) / logseg_size);
         g->log_bytes = g->logseg_count * logseg_size;
         g->bucket_count = (uint32_t)(index / sizeof(struct bucket_shm));
+        g->offset_bits = geometry_offset_bits(g->log_bytes);
         return g->logseg_count >= 2;
 }
 
@@ -99,6 +109,9 @@ uint64_t geometry_fingerprint(void)
                 PROCESS_MAX,
                 COUNTERS_MAX,
                 BUCKET_SLOTS,
+                SLOT_TAG_BITS,
+                SLOT_PLACE_BITS, /* of these the offset has what it needs, and no less than this: */
+                SLOT_OFFSET_BITS_MIN,
                 LOGSEG_KINDS,
                 LOGSEG_OPEN_MAX,
                 ITEM_ALIGN,

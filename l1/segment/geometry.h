@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define GEOMETRY_L1_MIN     (UINT64_C(2) << 20)
-#define GEOMETRY_L1_MAX     (UINT64_C(32) << 30) /* a slot holds offset / 8 in 32 bits */
+#define GEOMETRY_L1_MAX     (UINT64_C(32) << 30) /* offset / 8 takes 32 bits of a slot, and leaves 16 */
 #define GEOMETRY_LOGSEG_MIN (UINT64_C(16) << 10)
 #define GEOMETRY_LOGSEG_MAX (UINT64_C(1) << 20) /* what one reclaim walks: a quarter of a millisecond */
 
@@ -18,6 +18,7 @@ struct segment_geometry {
         uint64_t servers_at, namespaces_at, processes_at, counters_at, logsegs_at, index_at, log_at;
         uint64_t logseg_size, log_bytes;
         uint32_t logseg_count, bucket_count;
+        uint32_t offset_bits; /* of a LIVE slot: enough for every offset / 8 in the log */
 };
 
 /* What the creator of a segment takes: the size it was asked for within the limits, and some two hundred log segments

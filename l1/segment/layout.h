@@ -163,11 +163,14 @@ _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache lin
 
 /* ------------------------------------------------------------------------------------------------------- index */
 
-/* slot:   63 62 61        48 47         32 31                 0
- *   LIVE    | 2 | tag : 14  | gen : 16    | item offset / 8 : 32 |   offset from the start of the log area
+/* slot:   63 62 61        48 47                                0
+ *   LIVE    | 2 | tag : 14  | generation : 48-n | offset/8 : n   |   offset from the start of the log area
  *   PENDING | 1 | tag : 14  |          token : 48                |   token never used twice in the segment's life
  *   GHOST   | 3 | 0 : 2 | third : 20 | second : 20 | first : 20  |   as free as EMPTY; what it remembers: ghost.h
  *   EMPTY   | 0   all bits zero                                  |
+ *
+ * n is as many bits as offset/8 needs in a log of this size, 17 to 32: segment_geometry.offset_bits. The generation has
+ * the rest, 16 to 31, so that it comes round as late as can be (slot.h).
  *
  * mark[i] belongs to slot[i]: LIVE, how often it was read since it was put in or last kept, up to MARK_MAX; PENDING,
  * the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised. It is no part of
@@ -177,7 +180,11 @@ struct bucket_shm {
         _Atomic uint64_t slot[BUCKET_SLOTS];
         _Atomic uint8_t  mark[8];
 };
-#define MARK_MAX 3u
+#define MARK_MAX             3u
+#define SLOT_TAG_BITS        14u
+#define SLOT_PLACE_BITS      48u /* generation and offset, together */
+#define SLOT_OFFSET_BITS_MIN 17u /* what the smallest log needs; the generation has not more than 31 bits then */
+#define SLOT_OFFSET_BITS_MAX 32u
 _Static_assert(sizeof(struct bucket_shm) == 64, "a bucket is one cache line");
 _Static_assert(offsetof(struct bucket_shm, mark) == 56, "segment ABI");
 
@@ -190,7 +197,7 @@ enum logseg_state { LOGSEG_FREE = 0, LOGSEG_OPEN = 1, LOGSEG_SEALED = 2, LOGSEG_
 struct logseg_shm {
         _Atomic uint64_t owner;      /* owner word; held for one append or one reclaim */
         _Atomic uint32_t state;      /* enum logseg_state */
-        _Atomic uint32_t generation; /* low 16 bits are in every slot that points here; goes up at each reclaim */
+        _Atomic uint32_t generation; /* goes up at each reclaim; its low bits are in every slot that points here */
         _Atomic uint32_t head;       /* bytes committed */
         _Atomic uint32_t ready;      /* bytes backed by memory (fallocated) */
         _Atomic uint64_t sealed_seq; /* order of sealing: the oldest is reclaimed first */

@@ -197,6 +197,7 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->log = l1->base + g->log_at;
         l1->log_bytes = g->log_bytes;
         l1->logseg_mask = g->logseg_size - 1;
+        l1->offset_mask = (uint32_t)((UINT64_C(1) << g->offset_bits) - 1);
         l1->bucket_count = g->bucket_count;
         l1->backed = &l1->backed_here;
         l1->piece_shift = (unsigned)__builtin_ctzll(g->logseg_size < SEGMENT_PIECE ? g->logseg_size : SEGMENT_PIECE);

@@ -37,6 +37,7 @@ struct l1 {
         struct segment_backed *backed;      /* backed_here: whoever reads may learn */
         uint64_t               piece_mask;  /* bytes of one, less 1 */
         unsigned               piece_shift;
+        uint32_t               offset_mask; /* of a LIVE slot's word: offset / 8 */
         uint64_t         clock_zero_ns; /* created_ns less what the coarse clock may lag, see segment_deadline_now() */
         struct hash_key  hash_key;
         uint32_t         bucket_count;

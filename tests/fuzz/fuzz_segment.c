@@ -50,7 +50,7 @@ static void take_find(struct l1 *l1, unsigned who, const struct step *s)
 {
         struct l1_key  key = bed_key(l1, s->a);
         struct l1_hit *hit = &run.hit[who];
-        uint64_t       offset;
+        uint64_t       offset, bytes;
 
         hit->slot = NULL;
         if (!l1_find(l1, &key, bed_namespace_id(l1, s->b), clock_coarse_ns(), hit)) {
@@ -59,9 +59,9 @@ static void take_find(struct l1 *l1, unsigned who, const struct step *s)
         }
         run.hit_key[who] = s->a;
         offset = (uint64_t)(hit->value - l1->log);
-        BED_CHECK(offset <= l1->log_bytes && hit->len <= l1->log_bytes - offset);
-        BED_CHECK(hit->len == 0 ||
-                  offset / l1->geometry.logseg_size == (offset + hit->len - 1) / l1->geometry.logseg_size);
+        bytes = hit->pieces == NULL ? hit->len : item_pieces(l1, hit->len) * sizeof(uint32_t); /* a list of them */
+        BED_CHECK(offset <= l1->log_bytes && bytes <= l1->log_bytes - offset);
+        BED_CHECK(bytes == 0 || offset / l1->geometry.logseg_size == (offset + bytes - 1) / l1->geometry.logseg_size);
         BED_CHECK(!hit->nil || hit->len == 0);
 }
 

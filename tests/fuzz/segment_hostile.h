@@ -82,8 +82,9 @@ static void hostile_word(const struct step *s)
 /* A slot where a key belongs: LIVE, PENDING or neither, pointing somewhere. */
 static void hostile_slot(const struct step *s)
 {
-        struct l1_key      key = bed_key(bed.l1[BED_WRITER], s->a);
-        struct index_place place = index_place(bed.l1[BED_WRITER], key.hash);
+        struct l1         *l1 = bed.l1[BED_WRITER];
+        struct l1_key      key = bed_key(l1, s->a);
+        struct index_place place = index_place(l1, key.hash);
         unsigned           i = s->d % (2 * BUCKET_SLOTS), n = s->c % bed.geometry.logseg_count;
         char              *slot = (char *)index_slot(&place, i);
         uint64_t           at = bed.part[BED_index].at + (uint64_t)(slot - (char *)bed.glass[BED_WRITER][BED_index]);
@@ -99,16 +100,19 @@ static void hostile_slot(const struct step *s)
         case 3: offset = base + s->v % bed.geometry.logseg_size; break;
         case 4: offset = s->v; break;
         case 5: offset = bed.geometry.log_bytes - s->v % 16; break;
-        case 6: offset = slot_offset(hostile_load(at)) + (s->v % 16) * 8; break;
+        case 6: offset = slot_offset(l1, hostile_load(at)) + (s->v % 16) * 8; break;
         default:
-                offset = slot_offset(hostile_load(at));
+                offset = slot_offset(l1, hostile_load(at));
                 generation += (uint32_t)s->v % 4;
                 break;
         }
         switch (s->who >> 6) {
         case 0: hostile_store(at, slot_pending(place.tag, s->v & SLOT_TOKEN_MAX), 3); break;
         case 1: hostile_store(at, s->v, 3); break;
-        default: hostile_store(at, slot_live(place.tag, generation, offset & (UINT64_MAX >> 29)), 3); break;
+        default:
+                offset = slot_offset(l1, offset / ITEM_ALIGN);
+                hostile_store(at, slot_live(l1, place.tag, generation, offset), 3);
+                break;
         }
         hostile_store(bed.part[BED_index].at +
                               (uint64_t)((char *)index_mark(&place, i) - (char *)bed.glass[BED_WRITER][BED_index]),
@@ -125,8 +129,8 @@ static bool hostile_item_at(unsigned k, uint64_t *at)
                 uint64_t word = mt_load_relaxed(index_slot(&place, i));
 
                 if (slot_state(word) == SLOT_LIVE && slot_tag(word) == place.tag &&
-                    slot_offset(word) < bed.geometry.log_bytes) {
-                        *at = bed.part[BED_log].at + slot_offset(word);
+                    slot_offset(bed.l1[BED_WRITER], word) < bed.geometry.log_bytes) {
+                        *at = bed.part[BED_log].at + slot_offset(bed.l1[BED_WRITER], word);
                         return true;
                 }
         }

@@ -7,11 +7,10 @@
  *
  * Rule wrap asks how many laps a reader may sleep between its two loads of a slot. Its generations have two bits: three
  * laps of the same log segment are without a lie, after the fourth the same word can stand in the same slot and mean
- * another item. The code's have sixteen: it takes a multiple of 65,536 laps, and then the same key at the same offset.
- * Nobody who runs sleeps for that long: at 100 MB/s of fills it is six minutes for the smallest log (0.6 MiB) and ten
- * hours for the usual one. One who was stopped may, and meets that very lap of 65,536, and that offset, once in a
- * hundred million such stops or so; what it would return is a value of the same key, torn if it was stopped in the
- * middle of the copy. */
+ * another item. The code's have sixteen (32 GiB) to 31 (2 MiB), 25 for the usual 64 MiB: it takes a multiple of 2^25
+ * laps there, and then the same key at the same offset. At any size that is 70 TB of fills (l1/cache/slot.h): an hour
+ * at the pace of memory, with no Redis behind it, and eight days at 100 MB/s. Nobody who runs sleeps for that long. One
+ * who was stopped in the middle of a copy may, and would have to go on in that very lap. */
 #include "model.h"
 
 #include <stdio.h>

@@ -7,16 +7,38 @@
 #define MIB   (UINT64_C(1) << 20)
 #define VALUE mt_bytes_of("v")
 
+/* At every place of the split: the least and the most that each part holds, and nothing of one in another. */
+START_TEST(live_words)
+{
+        static struct l1 l1; /* large */
+
+        for (unsigned bits = SLOT_OFFSET_BITS_MIN; bits <= SLOT_OFFSET_BITS_MAX; bits++) {
+                uint64_t offset = ((UINT64_C(1) << bits) - 1) * ITEM_ALIGN;
+                uint32_t generation = (uint32_t)((UINT64_C(1) << (SLOT_PLACE_BITS - bits)) - 1);
+                uint64_t most, none;
+
+                l1.geometry.offset_bits = bits;
+                l1.offset_mask = (uint32_t)(offset / ITEM_ALIGN);
+                most = slot_live(&l1, 0x2abc, UINT32_MAX, offset);
+                none = slot_live(&l1, 0x2abc, generation + 1, 0);
+                ck_assert_uint_eq(slot_state(most), SLOT_LIVE);
+                ck_assert_uint_eq(slot_tag(most), 0x2abc);
+                ck_assert_uint_eq(most >> 48, slot_live_head(0x2abc));
+                ck_assert_uint_eq(most & SLOT_TOKEN_MAX, SLOT_TOKEN_MAX);
+                ck_assert_uint_eq(slot_generation(&l1, most), generation);
+                ck_assert_uint_eq(slot_generation_of(&l1, UINT32_MAX), generation);
+                ck_assert_uint_eq(slot_offset(&l1, most), offset);
+                ck_assert_uint_eq(none, slot_live_head(0x2abc) << 48);
+                ck_assert_uint_eq(slot_generation(&l1, slot_live(&l1, 0x3fff, 0x4321, 0)), 0x4321);
+                ck_assert_uint_eq(slot_offset(&l1, slot_live(&l1, 0x3fff, 0, 0x1238)), 0x1238);
+        }
+}
+END_TEST
+
 START_TEST(words)
 {
-        uint64_t live = slot_live(0x2abc, 0x12345, UINT64_C(0x7fffffff8)),
-                 pending = slot_pending(0x3fff, SLOT_TOKEN_MAX);
+        uint64_t pending = slot_pending(0x3fff, SLOT_TOKEN_MAX);
 
-        ck_assert_uint_eq(slot_state(live), SLOT_LIVE);
-        ck_assert_uint_eq(slot_tag(live), 0x2abc);
-        ck_assert_uint_eq(slot_generation(live), 0x2345);
-        ck_assert_uint_eq(slot_offset(live), UINT64_C(0x7fffffff8));
-        ck_assert_uint_eq(live >> 48, slot_live_head(0x2abc));
         ck_assert_uint_eq(slot_state(pending), SLOT_PENDING);
         ck_assert_uint_eq(slot_tag(pending), 0x3fff);
         ck_assert_uint_eq(pending & SLOT_TOKEN_MAX, SLOT_TOKEN_MAX);
@@ -85,9 +107,9 @@ START_TEST(match_forms_agree)
                         uint64_t word = (uint64_t)random() << 33 ^ (uint64_t)random();
 
                         switch (random() % 5) {
-                        case 0: word = slot_live(tag, (uint32_t)random(), (uint64_t)random() * ITEM_ALIGN); break;
+                        case 0: word = slot_live_head(tag) << 48 | (word & SLOT_TOKEN_MAX); break;
                         case 1: word = slot_pending(tag, word & SLOT_TOKEN_MAX); break;
-                        case 2: word = slot_live(tag ^ 1, (uint32_t)random(), 0); break;
+                        case 2: word = slot_live_head(tag ^ 1) << 48 | (word & SLOT_TOKEN_MAX); break;
                         case 3: word = slot_live_head(tag) * UINT64_C(0x100010001) & SLOT_TOKEN_MAX; break;
                         default: break;
                         }
@@ -230,6 +252,7 @@ int main(void)
 
         tcase_add_checked_fixture(all, fixture_usual, fixture_end);
         tcase_set_timeout(all, 60);
+        tcase_add_test(all, live_words);
         tcase_add_test(all, words);
         tcase_add_test(all, spread);
         tcase_add_test(all, load);

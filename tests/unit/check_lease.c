@@ -311,7 +311,7 @@ START_TEST(full_of_values)
         struct l1_lease    lease;
 
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                mt_store_relaxed(index_slot(&place, i), slot_live(place.tag ^ 1, 0, ITEM_ALIGN * i));
+                mt_store_relaxed(index_slot(&place, i), slot_live(fixture.l1, place.tag ^ 1, 0, ITEM_ALIGN * i));
                 mt_store_relaxed(index_mark(&place, i), i != 9);
         }
         if (place.bucket[0] != place.bucket[1]) {
@@ -323,7 +323,7 @@ START_TEST(full_of_values)
         }
         /* All visited: still one goes. */
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                mt_store_relaxed(index_slot(&place, i), slot_live(place.tag ^ 1, 0, ITEM_ALIGN * i));
+                mt_store_relaxed(index_slot(&place, i), slot_live(fixture.l1, place.tag ^ 1, 0, ITEM_ALIGN * i));
                 mt_store_relaxed(index_mark(&place, i), 1);
         }
         ck_assert(fixture_put(KEY, VALUE));

@@ -634,7 +634,7 @@ START_TEST(no_memory_behind)
         struct l1_hit      hit;
         const uint32_t     size = (uint32_t)l1->geometry.logseg_size;
 
-        mt_store_relaxed(index_slot(&place, 0), slot_live(place.tag, 0, l1->log_bytes - SEGMENT_PAGE));
+        mt_store_relaxed(index_slot(&place, 0), slot_live(l1, place.tag, 0, l1->log_bytes - SEGMENT_PAGE));
         ck_assert(!l1_find(l1, &key, fixture_id(), clock_coarse_ns(), &hit));
         mt_store_relaxed(index_slot(&place, 0), 0);
         mt_store_relaxed(&l1->header->counters_high, COUNTERS_MAX);
@@ -776,6 +776,18 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------------------------- geometry */
 
+/* The offset has the bits it needs and the generation the rest: 2^46 bytes are filled at the least before that comes
+ * round for one log segment (slot.h). */
+static void check_slot_bits(const struct segment_geometry *g)
+{
+        uint64_t last = (g->log_bytes - 1) / ITEM_ALIGN, lap_bytes = (g->logseg_count / 16 + 1) * g->logseg_size;
+
+        ck_assert_uint_eq(last >> g->offset_bits, 0);
+        ck_assert_uint_ne(last >> (g->offset_bits - 1), 0);
+        ck_assert_uint_le(g->offset_bits, SLOT_OFFSET_BITS_MAX);
+        ck_assert_uint_ge(lap_bytes << (SLOT_PLACE_BITS - g->offset_bits), UINT64_C(1) << 46);
+}
+
 START_TEST(geometry)
 {
         struct segment_geometry g;
@@ -793,16 +805,23 @@ START_TEST(geometry)
                 ck_assert_uint_eq((g.servers_at | g.counters_at | g.logsegs_at | g.index_at | g.log_at) % SEGMENT_PAGE,
                                   0);
                 ck_assert_uint_gt(g.log_bytes, (size - g.index_at) / 2);
+                check_slot_bits(&g);
                 /* Noise never passes for more than it can hold. */
                 if (geometry_compute(seed, seed << (i % 64), &g))
                         ck_assert_uint_le(g.log_at + g.log_bytes, seed);
         }
         geometry_choose(64 * MIB, &size, &logseg);
         ck_assert_uint_eq(logseg, 256 << 10);
+        ck_assert(geometry_compute(size, logseg, &g));
+        ck_assert_uint_eq(g.offset_bits, 23);
         geometry_choose(1, &size, &logseg);
         ck_assert_uint_eq(logseg, GEOMETRY_LOGSEG_MIN);
+        ck_assert(geometry_compute(size, logseg, &g));
+        ck_assert_uint_eq(g.offset_bits, SLOT_OFFSET_BITS_MIN);
         geometry_choose(UINT64_MAX, &size, &logseg);
         ck_assert_uint_eq(logseg, GEOMETRY_LOGSEG_MAX);
+        ck_assert(geometry_compute(size, logseg, &g));
+        ck_assert_uint_eq(g.offset_bits, SLOT_OFFSET_BITS_MAX);
 }
 END_TEST
 
