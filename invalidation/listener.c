@@ -178,11 +178,14 @@ static void listener_loop(int wakeup)
         uint64_t ahead_ns = 0, deaf_until_ns = 0;
 
         while (!listener_must_end()) {
-                uint64_t next_ns = listener_turn(&ahead_ns);
+                uint64_t next_ns = listener_turn(&ahead_ns), huge_ns;
 
                 l1_tend(listener_l1, clock_coarse_ns(), LISTENER_TEND_NS);
                 if (next_ns == UINT64_MAX)
                         return; /* nothing is led */
+                huge_ns = l1_huge_pages(listener_l1, clock_coarse_ns());
+                if (huge_ns < next_ns)
+                        next_ns = huge_ns;
                 listener_wait(wakeup, next_ns, &deaf_until_ns);
         }
 }

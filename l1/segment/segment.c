@@ -13,6 +13,7 @@
 #include "../base/log.h"
 #include "create.h"
 #include "holders.h"
+#include "huge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,7 +218,7 @@ static bool segment_map(struct l1 *l1, int fd, const struct stat *st, const stru
                         const struct segment_geometry *g)
 {
         int   protection = PROT_READ | (l1->writable ? PROT_WRITE : 0);
-        void *base = mmap(NULL, g->l1_size, protection, MAP_SHARED, fd, 0);
+        void *base = huge_map(fd, g->l1_size, protection);
 
         if (base == MAP_FAILED) {
                 segment_refuse(l1, strerrordesc_np(errno));

@@ -68,7 +68,8 @@ struct l1 {
         _Atomic uint64_t        full_until_ns;  /* /dev/shm was full: no new memory is asked for before */
         _Atomic uint64_t        table_retry_ns; /* the tables were held for too long: not waited for before */
         _Atomic uint64_t        full_said_ns;
-        struct l1              *next; /* of all handles of this process */
+        uint64_t                huge_at, huge_next_ns; /* of the one thread that makes huge pages */
+        struct l1              *next;                  /* of all handles of this process */
 
         uint64_t file_dev, file_ino;
         char     directory[SEGMENT_PATH_MAX];

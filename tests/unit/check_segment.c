@@ -1,6 +1,8 @@
 /* check_segment.c - making, finding and refusing a segment; every kind of bad file; no room; letting go. */
 #include "l1_fixture.h"
 
+#include "l1/segment/huge.h"
+
 #include "l1/segment/holders.h"
 
 #include <errno.h>
@@ -774,6 +776,57 @@ START_TEST(opened_for_looking)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------------------ huge pages */
+
+/* Bytes of the mapping at this address that are mapped by huge pages. */
+static uint64_t mapped_huge(const void *base)
+{
+        FILE              *smaps = fopen("/proc/self/smaps", "re");
+        char               text[512];
+        unsigned long long from, kib, huge = 0;
+        bool               ours = false;
+
+        ck_assert_ptr_nonnull(smaps);
+        while (fgets(text, sizeof text, smaps) != NULL) {
+                if (sscanf(text, "%llx-", &from) == 1 && strchr(text, '-') != NULL &&
+                    strchr(text, '-') < strchr(text, ' '))
+                        ours = from == (uintptr_t)base;
+                else if (ours && sscanf(text, "ShmemPmdMapped: %llu", &kib) == 1)
+                        huge = kib * 1024;
+        }
+        fclose(smaps);
+        return huge;
+}
+
+/* Where the kernel can: everything but the tables and what is left over at the end; and nothing has changed by it. */
+START_TEST(huge_pages)
+{
+        char     number[32], value[1000];
+        uint64_t now_ns = clock_coarse_ns(), next_ns;
+        unsigned n, kept = 0, before = 0;
+
+        fixture.config.size_bytes = 24 * MIB;
+        fixture_attach();
+        ck_assert_uint_eq((uintptr_t)fixture.l1->base % HUGE_SIZE, 0);
+        memset(value, 'v', sizeof value);
+        for (n = 0; fixture_count(COUNTER_reclaims) == 0; n++)
+                ck_assert(fixture_put(fixture_number(number, "k", n), mt_bytes(value, sizeof value)));
+        for (unsigned i = 0; i < n; i++)
+                before += fixture_has(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
+        for (int turn = 0; turn < 100 && fixture.l1->huge_at + HUGE_SIZE <= fixture.l1->geometry.l1_size; turn++) {
+                next_ns = l1_huge_pages(fixture.l1, now_ns);
+                if (fixture.l1->huge_at == 0) /* a lap is done, or there is no such thing here */
+                        break;
+                now_ns = next_ns;
+        }
+        for (unsigned i = 0; i < n; i++)
+                kept += fixture_has(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
+        ck_assert_uint_eq(kept, before);
+        if (mt_load_relaxed(&fixture.l1->header->magic) == SEGMENT_MAGIC && fixture.l1->huge_next_ns != UINT64_MAX)
+                ck_assert_uint_ge(mapped_huge(fixture.l1->base), 12 * MIB);
+}
+END_TEST
+
 /* --------------------------------------------------------------------------------------------------------- geometry */
 
 /* The offset has the bits it needs and the generation the rest: 2^46 bytes are filled at the least before that comes
@@ -854,6 +907,7 @@ int main(void)
         tcase_add_test(all, abandon);
         tcase_add_test(all, detach);
         tcase_add_test(all, opened_for_looking);
+        tcase_add_test(all, huge_pages);
         tcase_add_test(all, geometry);
         suite_add_tcase(suite, all);
         return fixture_run(suite);
