@@ -3,9 +3,9 @@
  * A hit in a large cache waits for the page table more than for the item: with pages of 4 KiB a look at a random place
  * of 640 MiB takes 270 ns, with pages of 2 MiB 160 (in a virtual machine, where each level of the table is walked
  * twice). /dev/shm gets none by itself where shmem_enabled is "never", as it is by default, and MADV_HUGEPAGE is
- * ignored then. MADV_COLLAPSE (Linux 6.1) is not: it copies 512 pages into one that takes their place, for everybody who
- * maps the file, here and later. Whoever touches these pages in the meantime waits in the page fault: some milliseconds,
- * once for each 2 MiB. Nothing else changes, and nothing depends on it. */
+ * ignored then. MADV_COLLAPSE (Linux 6.1) is not: it copies 512 pages into one that takes their place, for everybody
+ * who maps the file, here and later. Whoever touches these pages in the meantime waits in the page fault: some
+ * milliseconds, once for each 2 MiB. Nothing else changes, and nothing depends on it. */
 #ifndef MT_SEGMENT_HUGE_H
 #define MT_SEGMENT_HUGE_H
 
