@@ -69,7 +69,6 @@ static void recycle_free(struct recycle_slot *slot)
         if (reply == NULL)
                 return;
         slot->reply = NULL;
-        recycle.kept--;
         free(slot->str);
         free(reply);
 }
@@ -125,25 +124,25 @@ MT_COLD void *recycle_take_slowly(const struct abi *abi, size_t fit, char **str)
         if (recycle.abi == abi && recycle_plain(abi) && fit != 0 && reply != NULL &&
             above->room - fit < 2 * RECYCLE_STEP) {
                 above->reply = NULL;
-                recycle.kept--;
                 *str = above->str;
                 return reply;
         }
         recycle_free(slot); /* another size stands in the place that is wanted now */
-        if (recycle.kept >= RECYCLE_KEPT_MAX)
-                recycle_free_all(); /* sizes that nobody asks for */
         return NULL;
 }
 
-/* The place of reply's size is taken. */
-static MT_COLD void recycle_refuse(struct recycle *here, struct recycle_slot *slot, void *reply, void (*f)(void *))
+/* The place of reply's size is taken: by another size, which nobody has asked for since, or by one like it. */
+static MT_COLD bool recycle_displace(struct recycle_slot *slot, const void *reply, size_t room)
 {
         /* By itself: it is freed twice, and the allocator must find out, as it would without us. */
         if (slot->reply == reply) {
                 slot->reply = NULL;
-                here->kept--;
+                return false;
         }
-        f(reply);
+        if (slot->room == room)
+                return false;
+        recycle_free(slot);
+        return true;
 }
 
 void recycle_give(struct recycle *here, void *reply, void (*f)(void *))
@@ -168,12 +167,11 @@ void recycle_give(struct recycle *here, void *reply, void (*f)(void *))
                 }
         }
         slot = recycle_place(here, room);
-        if (MT_UNLIKELY(slot->reply != NULL)) {
-                recycle_refuse(here, slot, reply, f);
+        if (MT_UNLIKELY(slot->reply != NULL) && !recycle_displace(slot, reply, room)) {
+                f(reply);
                 return;
         }
         slot->reply = reply;
         slot->str = str;
         slot->room = room;
-        here->kept++;
 }

@@ -2,7 +2,7 @@
  *
  *   handed out -> kept       recycle_give(): instead of two free(), if what it came in can be told for certain
  *   kept -> handed out       recycle_take(): instead of two malloc(), for a value of just that size class
- *   kept -> freed            the thread ends, or a hit finds its place held by another size
+ *   kept -> freed            the thread ends, or its place is wanted for another size
  *
  * Whatever reaches freeReplyObject() is the callee's to free, so it is the callee's to keep: no matter who made it, no
  * record of what was handed out is needed, and none could be trusted, since a program may free() or realloc() a part
@@ -14,7 +14,7 @@
  * or it would miss a program's use after it. A hiredis with allocators of its own (hiredisSetAllocators) is left alone
  * too, from the moment that it has them. Nothing is kept in threads that have had no hit.
  *
- * Bound: RECYCLE_KEPT_MAX pairs a thread, none with a str beyond RECYCLE_ROOM_MAX, and never handed out for a value for
+ * Bound: RECYCLE_SLOTS pairs a thread, none with a str beyond RECYCLE_ROOM_MAX, and never handed out for a value for
  * which glibc would not have given it: who keeps what he is handed holds no more memory than without us. */
 #ifndef MT_RECYCLE_H
 #define MT_RECYCLE_H
@@ -24,8 +24,7 @@
 #include "../../l1/base/assert.h"
 
 enum {
-        RECYCLE_SLOTS = 16,
-        RECYCLE_KEPT_MAX = 8,
+        RECYCLE_SLOTS = 8,
         RECYCLE_STEP = 16,     /* of glibc's sizes: 24, 40, 56, ... */
         RECYCLE_ROOM_MIN = 24, /* the least that glibc gives */
         RECYCLE_ROOM_MAX = 4096
@@ -40,7 +39,6 @@ struct recycle_slot {
 
 struct recycle {
         const struct abi   *abi; /* whose replies; NULL: nothing is kept in this thread (yet, or any more) */
-        uint32_t            kept;
         bool                asked;
         struct recycle_slot slot[RECYCLE_SLOTS]; /* by the size class of str: recycle_place() */
 };
@@ -69,21 +67,23 @@ static inline struct recycle *recycle_here(void)
 
 static inline struct recycle_slot *recycle_place(struct recycle *here, size_t room)
 {
-        return &here->slot[(room + RECYCLE_STEP / 2 - 1) / RECYCLE_STEP % RECYCLE_SLOTS];
+        struct recycle_slot *slot = &here->slot[(room + RECYCLE_STEP / 2 - 1) / RECYCLE_STEP % RECYCLE_SLOTS];
+
+        __asm__("" : "+r"(slot)); /* found once, as well */
+        return slot;
 }
 
 /* A struct and, if need is not 0, a str with room for need bytes; what they hold is garbage. NULL: none is kept. */
 static inline void *recycle_take(const struct abi *abi, size_t need, char **str)
 {
         struct recycle      *here = recycle_here();
-        size_t               fit = need != 0 && need < RECYCLE_ROOM_MIN ? RECYCLE_ROOM_MIN : need;
+        size_t               fit = MT_UNLIKELY(need < RECYCLE_ROOM_MIN) && need != 0 ? RECYCLE_ROOM_MIN : need;
         struct recycle_slot *slot = recycle_place(here, fit);
         void                *reply = slot->reply;
 
         if (MT_UNLIKELY(reply == NULL || slot->room - fit >= RECYCLE_STEP || here->abi != abi || !recycle_plain(abi)))
                 return recycle_take_slowly(abi, fit, str);
         slot->reply = NULL;
-        here->kept--;
         *str = slot->str;
         return reply;
 }
@@ -92,10 +92,10 @@ static inline void *recycle_take(const struct abi *abi, size_t need, char **str)
  * the door itself, which all replies pass, saves no registers. */
 __attribute__((noinline)) void recycle_give(struct recycle *here, void *reply, void (*f)(void *));
 
-/* False: not worth the call, nothing is kept here, or enough. */
+/* False: not worth the call, nothing is kept here. */
 static inline bool recycle_wants(const struct recycle *here, const struct abi *abi)
 {
-        return here->abi == abi && here->kept < RECYCLE_KEPT_MAX;
+        return here->abi == abi;
 }
 
 #endif
