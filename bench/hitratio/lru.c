@@ -11,23 +11,12 @@ static void lru_hit(void *self, uint32_t object, uint32_t next_use)
         queue_push(&cache->queue, cache->node, object, cost);
 }
 
-static void lru_insert(void *self, uint32_t object, uint32_t next_use)
-{
-        struct queue_cache *cache = self;
-        uint64_t            cost = load_cost(&cache->load, object);
-
-        (void)next_use;
-        while (cache->queue.used + cost > cache->load.capacity)
-                queue_cache_remove(cache, cache->queue.oldest);
-        queue_push(&cache->queue, cache->node, object, cost);
-}
-
 const struct policy_ops policy_lru = {
         .name = "lru",
         .create = queue_cache_create,
         .destroy = queue_cache_destroy,
         .has = queue_cache_has,
         .hit = lru_hit,
-        .insert = lru_insert,
+        .insert = queue_cache_insert,
         .remove = queue_cache_remove,
 };

@@ -60,3 +60,14 @@ void queue_cache_remove(void *self, uint32_t object)
 
         queue_remove(&cache->queue, cache->node, object, load_cost(&cache->load, object));
 }
+
+void queue_cache_insert(void *self, uint32_t object, uint32_t next_use)
+{
+        struct queue_cache *cache = self;
+        uint64_t            cost = load_cost(&cache->load, object);
+
+        (void)next_use;
+        while (cache->queue.used + cost > cache->load.capacity)
+                queue_cache_remove(cache, cache->queue.oldest);
+        queue_push(&cache->queue, cache->node, object, cost);
+}

@@ -30,6 +30,8 @@ void *queue_cache_create(const struct load *load);
 void  queue_cache_destroy(void *self);
 bool  queue_cache_has(const void *self, uint32_t object);
 void  queue_cache_remove(void *self, uint32_t object);
+/* As the newest; what has been in longest makes room. */
+void queue_cache_insert(void *self, uint32_t object, uint32_t next_use);
 
 static inline struct queue queue_empty(uint8_t where)
 {
