@@ -46,7 +46,7 @@ START_TEST(index_at_four_fifths)
         char             key[32];
         unsigned         n;
 
-        fixture_setup(142 * MIB, MIB);
+        fixture_setup(144 * MIB, MIB);
         n = fixture.l1->bucket_count * BUCKET_SLOTS / 5 * 4;
         ck_assert_uint_ge(n, MILLION);
         for (unsigned i = 0; i < n; i++)
