@@ -23,6 +23,14 @@ uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key
         return index_hash(l1, server_index, key);
 }
 
+void l1_prefetch(const struct l1 *l1, uint64_t hash)
+{
+        struct index_place place = index_place(l1, hash);
+
+        __builtin_prefetch(place.bucket[0]);
+        __builtin_prefetch(place.bucket[1]);
+}
+
 /* Lengths that make no sense: those of another item, if its place was reclaimed meanwhile; else somebody else's
  * doing. */
 static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t word)

@@ -105,6 +105,8 @@ struct l1_key {
 
 /* What a key hashes to on this server. */
 uint64_t l1_hash(const struct l1 *l1, uint32_t server_index, struct mt_bytes key);
+/* Where l1_find() will look: asked for, without waiting. */
+void l1_prefetch(const struct l1 *l1, uint64_t hash);
 
 struct l1_hit {
         const char             *value; /* in the segment: never read except by l1_copy() */

@@ -52,6 +52,8 @@ static void cell_prepare(const struct bench *b, struct cell *cell, double share)
 
         if (keys > HOT_ENOUGH)
                 cells_warm(cell->worker, keys);
+        else /* or the first batch is of misses, and long enough for that alone */
+                worker_ask(cell->worker, "%s 0 %zu", cell->command, 2 * keys);
         cell->calls = CALLS_MIN;
         while (cell_batch(cell) < b->scale->batch_ns / 2 && cell->calls < CALLS_MAX)
                 cell->calls *= 2;

@@ -65,13 +65,14 @@ bool ghost_leave(struct l1 *l1, const struct index_place *place, unsigned i, uin
         return mt_cas_acq_rel(index_slot(place, i), &word, alone);
 }
 
-bool ghost_take(struct l1 *l1, const struct index_place *place)
+bool ghost_take(struct l1 *l1, const struct index_place *place, uint32_t ghosts)
 {
         uint32_t now = ghost_now(l1);
         uint64_t print = ghost_entry(place->tag, 0) & ((1u << GHOST_PRINT_BITS) - 1);
 
-        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                uint64_t word = mt_load_relaxed(index_slot(place, i));
+        for (; ghosts != 0; ghosts &= ghosts - 1) {
+                _Atomic uint64_t *slot = index_slot_of_bit(place, (unsigned)__builtin_ctz(ghosts));
+                uint64_t          word = mt_load_relaxed(slot);
 
                 if (slot_state(word) != SLOT_GHOST)
                         continue;
@@ -80,7 +81,7 @@ bool ghost_take(struct l1 *l1, const struct index_place *place)
 
                         if ((entry & ((1u << GHOST_PRINT_BITS) - 1)) != print || !ghost_counts(entry, now))
                                 continue;
-                        mt_cas_acq_rel(index_slot(place, i), &word, ghost_put(word, n, 0));
+                        mt_cas_acq_rel(slot, &word, ghost_put(word, n, 0));
                         return true;
                 }
         }

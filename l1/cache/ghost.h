@@ -17,8 +17,8 @@
 /* Clear slot i of the place, which holds the LIVE `word`, and remember its key there. False: it has changed, nothing is
  * done. */
 bool ghost_leave(struct l1 *l1, const struct index_place *place, unsigned i, uint64_t word);
-/* Is the key remembered? It is forgotten then. */
-bool ghost_take(struct l1 *l1, const struct index_place *place);
+/* Is the key remembered in one of these slots (index_view)? It is forgotten then. */
+bool ghost_take(struct l1 *l1, const struct index_place *place, uint32_t ghosts);
 /* So many bytes have left the small log unread. */
 void ghost_age(struct l1 *l1, uint64_t bytes);
 

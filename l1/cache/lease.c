@@ -73,9 +73,9 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
-/* Both are full: a PENDING that was left, else the LIVE one that was read least, beginning anywhere; -1 when all are
- * being filled. */
-static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
+/* Both are full: a PENDING that was left, else the LIVE one that was read least, beginning anywhere; its bit, or -1
+ * when all are being filled. */
+MT_COLD static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
 {
         unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS)), least = UINT8_MAX + 1;
         int      victim = -1;
@@ -88,7 +88,7 @@ static int lease_find_victim(const struct index_place *place, uint64_t token, ui
 
                 if (!left && (slot_state(found) != SLOT_LIVE || mark >= least))
                         continue;
-                victim = (int)i;
+                victim = (int)(i / BUCKET_SLOTS * 8 + i % BUCKET_SLOTS);
                 least = mark;
                 *word = found;
                 if (left)
@@ -97,49 +97,59 @@ static int lease_find_victim(const struct index_place *place, uint64_t token, ui
         return victim;
 }
 
-/* A free slot, in the bucket that has more of them; one that remembers nothing if there is one. -1: none. */
-static int lease_find_free(const struct index_place *place, uint64_t *word)
+/* Are more bits set in the upper byte than in the lower? Both are counted at once. */
+static inline bool lease_upper_has_more(uint32_t bits)
 {
-        unsigned count[2] = {0, 0};
-        int      best[2] = {-1, -1}, chosen;
-        uint64_t held[2] = {0, 0};
-
-        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                unsigned b = i / BUCKET_SLOTS;
-                uint64_t found = mt_load_relaxed(index_slot(place, i));
-
-                if (!slot_is_free(found) || (count[b]++ != 0 && (held[b] == 0 || found != 0)))
-                        continue;
-                best[b] = (int)i;
-                held[b] = found;
-        }
-        chosen = count[1] > count[0];
-        *word = held[chosen];
-        return best[chosen];
+        bits -= bits >> 1 & 0x5555;
+        bits = (bits & 0x3333) + (bits >> 2 & 0x3333);
+        bits = (bits + (bits >> 4)) & 0x0f0f;
+        return bits >> 8 > (bits & 0xff);
 }
 
-/* The slot to take and what it holds; -1: somebody else is filling or has filled this key, or there is no room. */
-static int lease_choose(struct l1 *l1, const struct index_place *place, const struct l1_key *key, uint32_t namespace_id,
-                        uint64_t token, uint64_t now_ns, uint64_t *word)
+/* A free slot, in the bucket that has more of them; one that remembers nothing if there is one. -1: none. */
+static int lease_find_free(const struct index_place *place, const struct index_view *view, uint64_t *word)
+{
+        uint32_t free = ~view->taken & INDEX_ALL;
+
+        free &= lease_upper_has_more(free) ? 0x7f00 : 0x7f;
+        while (free != 0) {
+                uint32_t empty = free & ~view->ghosts;
+                unsigned bit = (unsigned)__builtin_ctz(empty != 0 ? empty : free);
+
+                *word = mt_load_relaxed(index_slot_of_bit(place, bit));
+                if (MT_LIKELY(slot_is_free(*word)))
+                        return (int)bit;
+                free &= ~(1u << bit);
+        }
+        return -1;
+}
+
+/* The slot to take, by its bit, and what it holds; -1: somebody else is filling or has filled this key, or there is no
+ * room. */
+static int lease_choose(struct l1 *l1, const struct index_place *place, const struct index_view *view,
+                        const struct l1_key *key, uint32_t namespace_id, uint64_t token, uint64_t now_ns,
+                        uint64_t *word)
 {
         int ours = -1;
 
-        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-                uint64_t found = mt_load_acquire(index_slot(place, i)); /* [A]: pairs with [B], the item is whole */
+        for (uint32_t left = view->tagged; MT_UNLIKELY(left != 0); left &= left - 1) {
+                unsigned bit = (unsigned)__builtin_ctz(left);
+                uint64_t found = mt_load_acquire(index_slot_of_bit(place, bit)); /* [A]: pairs with [B], it is whole */
 
                 if (slot_is_free(found) || slot_tag(found) != place->tag)
                         continue;
-                switch (lease_judge(l1, found, mt_load_relaxed(index_mark(place, i)), key, namespace_id, now_ns)) {
+                switch (lease_judge(l1, found, mt_load_relaxed(index_mark_of_bit(place, bit)), key, namespace_id,
+                                    now_ns)) {
                 case LEASE_TAKEN: return -1;
                 case LEASE_TAKE:
-                        ours = (int)i;
+                        ours = (int)bit;
                         *word = found;
                         break;
                 case LEASE_OTHER: break;
                 }
         }
         if (ours < 0)
-                ours = lease_find_free(place, word);
+                ours = lease_find_free(place, view, word);
         return ours >= 0 ? ours : lease_find_victim(place, token, now_ns, word);
 }
 
@@ -157,34 +167,54 @@ static void lease_note_replaced(struct l1 *l1, uint64_t word, uint64_t tag)
         counters_add(l1, COUNTER_index_evictions, 1);
 }
 
+/* Where the fill will probably write: asked for before the value travels, since the compare-and-swap that publishes it
+ * would wait for these lines. A wrong guess does no harm, nor does an address that is none. */
+static void lease_prefetch(const struct l1 *l1)
+{
+        uint32_t number = mt_load_relaxed(&l1->header->open[LOGSEG_SMALL][0]) - 1;
+        char    *at;
+
+        if (number >= l1->geometry.logseg_count)
+                return;
+        at = l1->log + number * (l1->logseg_mask + 1) + mt_load_relaxed(&l1->logsegs[number].head);
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + 64, 1);
+        __builtin_prefetch(at + 128, 1);
+}
+
 bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_lease *lease)
 {
         struct index_place place = index_place(l1, key->hash);
+        struct index_view  view = index_view(&place);
         uint64_t           token, word, found;
         bool               returned;
-        int                i;
+        int                bit;
 
         *lease = (struct l1_lease){0};
         if (namespace_id == 0 || !l1->writable || mt_load_relaxed(&l1->closed) || !lease_token(l1, &token))
                 return false;
-        returned = ghost_take(l1, &place); /* before the slot that remembers it may be taken */
-        for (int try = 0; try < LEASE_TRIES; try++) {
-                i = lease_choose(l1, &place, key, namespace_id, token, now_ns, &word);
-                if (i < 0)
+        /* Before the slot that remembers it may be taken. */
+        returned = view.ghosts != 0 && ghost_take(l1, &place, view.ghosts);
+        for (int try = 0; try < LEASE_TRIES; try++, view = index_view(&place)) {
+                _Atomic uint64_t *slot;
+
+                bit = lease_choose(l1, &place, &view, key, namespace_id, token, now_ns, &word);
+                if (bit < 0)
                         return false;
+                slot = index_slot_of_bit(&place, (unsigned)bit);
                 found = word;
                 /* The birth goes first, so that nobody takes ours for an old one; if we lose the slot, it was a wrong
                  * mark. */
-                mt_store_relaxed(index_mark(&place, (unsigned)i), slot_birth(now_ns));
-                if (!mt_cas_acq_rel(index_slot(&place, (unsigned)i), &found, slot_pending(place.tag, token)))
+                mt_store_relaxed(index_mark_of_bit(&place, (unsigned)bit), slot_birth(now_ns));
+                if (!mt_cas_acq_rel(slot, &found, slot_pending(place.tag, token)))
                         continue;
                 /* [S] full: PENDING stands where every remover looks before GET leaves this process. Pairs with the
                  * server: if it answered before the write, the invalidation that the write causes is read after this,
                  * and l1_remove() finds PENDING or what came of it. */
                 mt_fence_full();
                 lease_note_replaced(l1, word, place.tag);
-                *lease = (struct l1_lease){index_slot(&place, (unsigned)i), slot_pending(place.tag, token),
-                                           namespace_id, returned};
+                lease_prefetch(l1);
+                *lease = (struct l1_lease){slot, slot_pending(place.tag, token), namespace_id, returned};
                 return true;
         }
         return false;
@@ -203,13 +233,13 @@ void l1_release(struct l1 *l1, struct l1_lease *lease)
 /* ------------------------------------------------------------------------------------------------------- the fill */
 
 /* The deadline as an item holds it; 0 when no time is left, or more than can be said. */
-static uint32_t lease_deadline(const struct l1 *l1, uint64_t deadline_ns)
+static uint32_t lease_deadline(const struct l1 *l1, uint64_t deadline_ns, uint64_t now_ns)
 {
         uint64_t units = deadline_ns > l1->created_ns ? (deadline_ns - l1->created_ns) >> ITEM_DEADLINE_SHIFT : 0;
 
         if (units > UINT32_MAX)
                 units = UINT32_MAX;
-        return units > segment_deadline_now(l1, clock_coarse_ns()) ? (uint32_t)units : 0;
+        return units > segment_deadline_now(l1, now_ns) ? (uint32_t)units : 0;
 }
 
 /* Publish what has been written at the head of seg; whoever cleared the key meanwhile wins. */
@@ -303,7 +333,8 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
              uint64_t deadline_ns)
 {
         enum l1_counter result = COUNTER_fills_skipped;
-        uint32_t        deadline = lease_deadline(l1, deadline_ns);
+        uint64_t        now_ns = clock_coarse_ns();
+        uint32_t        deadline = lease_deadline(l1, deadline_ns, now_ns);
 
         if (lease->slot == NULL)
                 return false;
@@ -320,7 +351,7 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
         else
                 l1_release(l1, lease);
         lease->slot = NULL;
-        l1_tend(l1, clock_coarse_ns(), LEASE_TEND_NS);
+        l1_tend(l1, now_ns, LEASE_TEND_NS);
         return result == COUNTER_fills;
 }
 

@@ -119,6 +119,8 @@ MT_COLD void *recycle_take_slowly(const struct abi *abi, size_t fit, char **str)
         struct recycle_slot *slot = recycle_place(&recycle, fit), *above = recycle_place(&recycle, fit + RECYCLE_STEP);
         void                *reply = above->reply;
 
+        if (fit > RECYCLE_ROOM_MAX) /* no such thing is kept, and what stands in the place is not in its way */
+                return NULL;
         if (MT_UNLIKELY(!recycle.asked))
                 recycle_begin(abi);
         if (recycle.abi == abi && recycle_plain(abi) && fit != 0 && reply != NULL &&

@@ -394,6 +394,8 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
                 runtime_after_fork();
         if (MT_UNLIKELY((c->doubt | c->owed) != 0) && !read_clear_up(c))
                 return READ_ELSEWHERE;
+        wanted = (struct l1_key){key, l1_hash(c->l1, c->server_index, key)};
+        l1_prefetch(c->l1, wanted.hash); /* mostly two lines of no cache: they come while the rest is looked at */
         if (MT_UNLIKELY(!read_context_plain(c)))
                 return read_refuse(c, read_why_not_plain(c));
         now_ns = clock_coarse_ns();
@@ -418,7 +420,6 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
         if (MT_UNLIKELY(runtime.options.rules.count != 0) && read_rule_bypasses(key))
                 return read_refuse(c, COUNTER_bypass_rule);
 
-        wanted = (struct l1_key){.key = key, .hash = l1_hash(c->l1, c->server_index, key)};
         if (MT_LIKELY(l1_find(c->l1, &wanted, namespace_id, now_ns, &hit)) &&
             MT_LIKELY(!hit.nil || runtime.options.negative)) {
                 reply = read_build(&c->hiredis->abi, &hit);

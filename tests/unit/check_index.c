@@ -97,6 +97,7 @@ START_TEST(match_forms_agree)
 {
         static _Alignas(64) struct bucket_shm bucket[2];
         unsigned                              matches = 0;
+        struct index_view                     a, b;
 
         for (unsigned round = 0; round < 200000; round++) {
                 uint64_t tag = (uint64_t)random() & SLOT_TAG_MASK;
@@ -106,17 +107,22 @@ START_TEST(match_forms_agree)
                 for (unsigned i = 0; i < 2 * (BUCKET_SLOTS + 1); i++) {
                         uint64_t word = (uint64_t)random() << 33 ^ (uint64_t)random();
 
-                        switch (random() % 5) {
+                        switch (random() % 6) {
                         case 0: word = slot_live_head(tag) << 48 | (word & SLOT_TOKEN_MAX); break;
                         case 1: word = slot_pending(tag, word & SLOT_TOKEN_MAX); break;
                         case 2: word = slot_live_head(tag ^ 1) << 48 | (word & SLOT_TOKEN_MAX); break;
                         case 3: word = slot_live_head(tag) * UINT64_C(0x100010001) & SLOT_TOKEN_MAX; break;
+                        case 4: word = (uint64_t)SLOT_GHOST << 62 | word >> 2; break;
                         default: break;
                         }
                         memcpy((char *)bucket + 8 * i, &word, sizeof word); /* the eighth are the marks */
                 }
                 ck_assert_uint_eq(index_match(&place), index_match_portable(&place));
                 matches += index_match(&place) != 0;
+                a = index_view(&place), b = index_view_portable(&place);
+                ck_assert_uint_eq(a.tagged, b.tagged);
+                ck_assert_uint_eq(a.taken, b.taken);
+                ck_assert_uint_eq(a.ghosts, b.ghosts);
         }
         ck_assert_uint_ge(matches, 1000);
 }
