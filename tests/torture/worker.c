@@ -88,13 +88,15 @@ bool worker_fill(struct worker *w, const struct l1_key *wanted, struct l1_lease 
         return filled;
 }
 
-/* Has anybody drawn it before in this segment? What stands here came from one of those that fall here. */
+/* Has anybody drawn it before in this segment? What stands here came from one of those that fall here. A segment that
+ * another thread lets go meanwhile is private zeros, where tokens begin anew. */
 static void note_token(const struct worker *w, uint64_t pending)
 {
         uint64_t token = pending & ((UINT64_C(1) << 48) - 1);
         uint64_t note = (uint64_t)(w->round.geometry + 1) << 48 | token;
 
-        if (mt_exchange_acq_rel(&world->token[token % TOKENS], note) == note)
+        if (!atomic_load(&letting_go) &&
+            mt_exchange_acq_rel(&world->token[token % TOKENS], note) == note)
                 count(w, TWICE);
 }
 
