@@ -143,6 +143,21 @@ static void hiredis_pipe(redisContext *c, size_t depth, size_t from, size_t n)
         }
 }
 
+/* What a miss asks the server, asked by the program itself: how long the value lives and the value, in one write. */
+static void hiredis_lifetimes(redisContext *c, size_t from, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                const char *key = sequence.key[(from + i) % sequence.count].text;
+                redisReply *reply = NULL;
+
+                redisAppendCommand(c, "PTTL %s", key);
+                redisAppendCommand(c, "GET %s", key);
+                hiredis_next(c, REDIS_REPLY_INTEGER, key);
+                redisGetReply(c, (void **)&reply);
+                hiredis_value(c, reply, key, sequence.bytes);
+        }
+}
+
 static void hiredis_forwarded(redisContext *c, const char *format, int type, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -165,6 +180,8 @@ bool peer_more(void *handle, const char *line)
                 hiredis_argv(handle, from, n);
         else if (sscanf(line, "pipe %zu %zu %zu", &depth, &from, &n) == 3 && depth > 0)
                 hiredis_pipe(handle, depth, from, n);
+        else if (sscanf(line, "pttl %zu %zu", &from, &n) == 2)
+                hiredis_lifetimes(handle, from, n);
         else if (sscanf(line, "hget %zu", &n) == 1)
                 hiredis_forwarded(handle, "HGET h:%s field", REDIS_REPLY_NIL, n);
         else if (sscanf(line, "strlen %zu", &n) == 1)
