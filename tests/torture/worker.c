@@ -95,8 +95,7 @@ static void note_token(const struct worker *w, uint64_t pending)
         uint64_t token = pending & ((UINT64_C(1) << 48) - 1);
         uint64_t note = (uint64_t)(w->round.geometry + 1) << 48 | token;
 
-        if (!atomic_load(&letting_go) &&
-            mt_exchange_acq_rel(&world->token[token % TOKENS], note) == note)
+        if (!atomic_load(&letting_go) && mt_exchange_acq_rel(&world->token[token % TOKENS], note) == note)
                 count(w, TWICE);
 }
 
