@@ -9,9 +9,8 @@
 #define MADV_COLLAPSE 25
 #endif
 
-#define HUGE_EVERY_NS (100 * NS_PER_MS)
-#define HUGE_TURN_NS  (8 * NS_PER_MS) /* at a time: the thread has other things to do */
-#define HUGE_LAP_NS   (10 * NS_PER_S) /* from the end of one walk over the segment to the next */
+#define HUGE_EVERY_NS (100 * NS_PER_MS) /* one at a time, so that nobody waits for two */
+#define HUGE_LAP_NS   (10 * NS_PER_S)   /* to the first walk over the segment, and from one to the next */
 
 void *huge_map(int fd, uint64_t bytes, int protection)
 {
@@ -59,25 +58,28 @@ static bool huge_collapse(const struct l1 *l1, uint64_t at)
 
 uint64_t l1_huge_pages(struct l1 *l1, uint64_t now_ns)
 {
-        uint64_t until_ns = clock_precise_ns() + HUGE_TURN_NS, *at = &l1->huge_at;
-        int      saved_errno = errno;
+        uint64_t *at = &l1->huge_at;
+        int       saved_errno = errno;
 
+        if (l1->geometry.l1_size < HUGE_L1_LEAST)
+                return UINT64_MAX;
+        if (l1->huge_next_ns == 0)
+                l1->huge_next_ns = now_ns + HUGE_LAP_NS;
         if (now_ns < l1->huge_next_ns)
                 return l1->huge_next_ns;
         if (!segment_enter(l1))
                 return UINT64_MAX;
         l1->huge_next_ns = now_ns + HUGE_EVERY_NS;
-        for (; *at + HUGE_SIZE <= l1->geometry.l1_size && clock_precise_ns() < until_ns; *at += HUGE_SIZE) {
-                if (!huge_is_whole(l1, *at))
-                        continue;
-                if (huge_collapse(l1, *at))
-                        continue;
-                l1->huge_next_ns = UINT64_MAX;
-                break;
-        }
+        while (*at + HUGE_SIZE <= l1->geometry.l1_size && !huge_is_whole(l1, *at))
+                *at += HUGE_SIZE;
         if (*at + HUGE_SIZE > l1->geometry.l1_size) {
                 *at = 0;
                 l1->huge_next_ns = now_ns + HUGE_LAP_NS;
+        } else if (huge_collapse(l1, *at)) {
+                *at += HUGE_SIZE;
+        } else {
+                *at = 0;
+                l1->huge_next_ns = UINT64_MAX;
         }
         segment_leave(l1);
         errno = saved_errno;

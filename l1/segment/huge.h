@@ -5,13 +5,15 @@
  * twice). /dev/shm gets none by itself where shmem_enabled is "never", as it is by default, and MADV_HUGEPAGE is
  * ignored then. MADV_COLLAPSE (Linux 6.1) is not: it copies 512 pages into one that takes their place, for everybody
  * who maps the file, here and later. Whoever touches these pages in the meantime waits in the page fault: some
- * milliseconds, once for each 2 MiB. Nothing else changes, and nothing depends on it. */
+ * milliseconds, once for each 2 MiB. So it is not done at once, when a program has just begun, and not where the cache is
+ * so small that the processor's own table has most of it. Nothing else changes, and nothing depends on it. */
 #ifndef MT_SEGMENT_HUGE_H
 #define MT_SEGMENT_HUGE_H
 
 #include "segment.h"
 
-#define HUGE_SIZE (UINT64_C(2) << 20)
+#define HUGE_SIZE     (UINT64_C(2) << 20)
+#define HUGE_L1_LEAST (UINT64_C(256) << 20) /* of MTSHIM_L1_SIZE */
 
 /* Map the file where its huge pages can be mapped as such: at an address that is a multiple of their size. MAP_FAILED
  * as mmap(). */

@@ -805,25 +805,27 @@ START_TEST(huge_pages)
         uint64_t now_ns = clock_coarse_ns(), next_ns;
         unsigned n, kept = 0, before = 0;
 
-        fixture.config.size_bytes = 24 * MIB;
+        fixture.config.size_bytes = HUGE_L1_LEAST;
         fixture_attach();
         ck_assert_uint_eq((uintptr_t)fixture.l1->base % HUGE_SIZE, 0);
+        ck_assert_uint_gt(l1_huge_pages(fixture.l1, now_ns), now_ns); /* not at once */
+        ck_assert_uint_eq(mapped_huge(fixture.l1->base), 0);
         memset(value, 'v', sizeof value);
         for (n = 0; fixture_count(COUNTER_reclaims) == 0; n++)
                 ck_assert(fixture_put(fixture_number(number, "k", n), mt_bytes(value, sizeof value)));
         for (unsigned i = 0; i < n; i++)
                 before += fixture_has(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
-        for (int turn = 0; turn < 100 && fixture.l1->huge_at + HUGE_SIZE <= fixture.l1->geometry.l1_size; turn++) {
+        now_ns = fixture.l1->huge_next_ns;
+        do {
                 next_ns = l1_huge_pages(fixture.l1, now_ns);
-                if (fixture.l1->huge_at == 0) /* a lap is done, or there is no such thing here */
-                        break;
+                ck_assert_uint_gt(next_ns, now_ns);
                 now_ns = next_ns;
-        }
+        } while (fixture.l1->huge_at != 0); /* a lap is done, or there is no such thing here */
         for (unsigned i = 0; i < n; i++)
                 kept += fixture_has(fixture_number(number, "k", i), mt_bytes(value, sizeof value));
         ck_assert_uint_eq(kept, before);
         if (mt_load_relaxed(&fixture.l1->header->magic) == SEGMENT_MAGIC && fixture.l1->huge_next_ns != UINT64_MAX)
-                ck_assert_uint_ge(mapped_huge(fixture.l1->base), 12 * MIB);
+                ck_assert_uint_ge(mapped_huge(fixture.l1->base), HUGE_L1_LEAST / 4 * 3);
 }
 END_TEST
 
