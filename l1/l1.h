@@ -157,8 +157,8 @@ uint64_t l1_remove_pattern(struct l1 *l1, struct mt_bytes glob);
  * second at the least, a leader's thread does it more often so that fills need not. */
 void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns);
 /* Collapse what has memory into huge pages, where the kernel can and it pays (segment/huge.h): a few milliseconds at a
- * time, for one thread of a process that nobody waits for. Returns when it wants to be called again, UINT64_MAX: never. now_ns is
- * the coarse clock. */
+ * time, for one thread of a process that nobody waits for. Returns when it wants to be called again, UINT64_MAX: never.
+ * now_ns is the coarse clock. */
 uint64_t l1_huge_pages(struct l1 *l1, uint64_t now_ns);
 
 /* ------------------------------------------------------------------------------------------------- counters */

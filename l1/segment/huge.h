@@ -5,8 +5,8 @@
  * twice). /dev/shm gets none by itself where shmem_enabled is "never", as it is by default, and MADV_HUGEPAGE is
  * ignored then. MADV_COLLAPSE (Linux 6.1) is not: it copies 512 pages into one that takes their place, for everybody
  * who maps the file, here and later. Whoever touches these pages in the meantime waits in the page fault: some
- * milliseconds, once for each 2 MiB. So it is not done at once, when a program has just begun, and not where the cache is
- * so small that the processor's own table has most of it. Nothing else changes, and nothing depends on it. */
+ * milliseconds, once for each 2 MiB. So it is not done at once, when a program has just begun, and not where the cache
+ * is so small that the processor's own table has most of it. Nothing else changes, and nothing depends on it. */
 #ifndef MT_SEGMENT_HUGE_H
 #define MT_SEGMENT_HUGE_H
 
