@@ -105,7 +105,7 @@ static struct mt_bytes absent_key(char *to, size_t len, unsigned n)
         return mt_bytes(to, len);
 }
 
-static void nil_flood(size_t klen)
+static void nil_flood(size_t klen, bool read)
 {
         unsigned filled = 3 * capacity(ITEM_BYTES), nils = 10 * capacity(item_size(klen, 0, true)), before, left = 0;
         bool    *there = calloc(filled, sizeof *there);
@@ -114,8 +114,11 @@ static void nil_flood(size_t klen)
         for (unsigned i = 0; i < filled; i++)
                 read_through("k", i);
         before = present("k", filled, there);
-        for (unsigned i = 0; i < nils; i++)
+        for (unsigned i = 0; i < nils; i++) {
                 fixture_put(absent_key(key, klen, i), mt_bytes(NULL, 0));
+                if (read)
+                        fixture_get(absent_key(key, klen, i), key, sizeof key);
+        }
         for (unsigned i = 0; i < filled; i++) {
                 char number[32];
 
@@ -129,13 +132,20 @@ static void nil_flood(size_t klen)
 
 START_TEST(nils_with_short_keys_are_bounded)
 {
-        nil_flood(40);
+        nil_flood(40, false);
 }
 END_TEST
 
 START_TEST(nils_with_long_keys_are_bounded)
 {
-        nil_flood(200);
+        nil_flood(200, false);
+}
+END_TEST
+
+/* Each of them is asked for again: they stay longer than others, and take no more room for it. */
+START_TEST(nils_that_are_read_are_bounded)
+{
+        nil_flood(40, true);
 }
 END_TEST
 
@@ -268,6 +278,7 @@ static Suite *retention_suite(void)
         tcase_add_test(scan, scan_beside_hot_set);
         tcase_add_test(nil, nils_with_short_keys_are_bounded);
         tcase_add_test(nil, nils_with_long_keys_are_bounded);
+        tcase_add_test(nil, nils_that_are_read_are_bounded);
         tcase_add_test(nil, latest_nils_are_kept);
 #ifdef MT_TEST_CLOCK
         tcase_add_test(expiry, expired_bytes_return);
