@@ -107,6 +107,8 @@ static bool evict_promote(struct evict_run *run, struct evict_entry *e, unsigned
                 return false;
         turned = slot_live(run->l1, slot_tag(word), keep->generation, keep->start + keep->head);
         mt_copy_to_shared(logseg_at(run->l1, keep), run->l1->log + e->offset, size);
+        if (e->item.form == ITEM_FORM_LIST)
+                logseg_note_list(keep);
         logseg_commit(keep, size, 1, e->item.deadline);
         /* [B] release: as in l1_fill(). */
         if (!mt_cas_acq_rel(index_slot(&e->place, i), &word, turned)) {
