@@ -77,8 +77,8 @@ FLAGS_fuzz      := -O1 -g $(CLOCK) -fsanitize=fuzzer-no-link,address,undefined -
 CPPFLAGS += -DMTSHIM_LIBDIR='"$(PREFIX)/lib/mtshim"'
 CFLAGS   := $(COMMON) $(FLAGS_$(FLAVOUR)) $(CFLAGS)
 # The release is one translation unit, and linked as if whole: what is hidden is local then, and a hit is one function
-# instead of four (66 instructions of 885). -O3 and -fno-plt gain nothing, and the latter would break the promise of lazy
-# binding below. clang's needs another linker.
+# instead of four (66 instructions of 885). -O3 gains nothing; -fno-plt would break the promise of lazy binding below.
+# clang's needs another linker.
 LTO      := $(if $(filter release,$(FLAVOUR)),$(if $(findstring clang,$(CC)),,-flto -flto-partition=one))
 SANITIZE := $(filter -fsanitize% --coverage,$(CFLAGS))
 
