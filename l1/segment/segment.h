@@ -109,13 +109,13 @@ static inline void segment_leave(struct l1 *l1)
         atomic_fetch_sub(&l1->writers, 1);
 }
 
-/* Map what the configuration names; create: make it if it is absent, or bad and unused. NULL: one line has said why. */
 /* How loud a reason to go on without L1 is. */
 static inline enum log_level segment_loudness(const struct l1 *l1)
 {
         return l1->again ? LOG_DEBUG : LOG_WARN;
 }
 
+/* Map what the configuration names; create: make it if it is absent, or bad and unused. NULL: one line has said why. */
 struct l1 *segment_open(const struct l1_config *config, bool create, bool writable);
 /* Another number for the handle: what threads keep under the old one (tokens, counter blocks) is no longer theirs. */
 void segment_renew_serial(struct l1 *l1);

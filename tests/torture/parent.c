@@ -45,6 +45,8 @@ static void spawn(struct parent *p, unsigned i)
         fflush(NULL);
         mt_store_release(&world->seat[i].place, ANYWHERE);
         p->chair[i] = (struct chair){.pid = fork()};
+        if (p->chair[i].pid < 0)
+                abort(); /* what is done to the chair would be done to every process there is */
         if (p->chair[i].pid == 0)
                 worker_life(seed % 2 != 0 ? p->l1 : NULL, p->round, &world->seat[i], seed);
 }

@@ -148,6 +148,8 @@ bool recover_run(struct l1 *l1, struct round round, bool in_place, uint64_t seed
                         l1_detach(fresh);
                 _exit(good ? 0 : 1);
         }
+        if (pid < 0)
+                abort();
         waitpid(pid, &status, 0);
         *found = *shared;
         return WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -178,6 +180,8 @@ pid_t recover_leave_stopped(struct l1 *l1, struct round round, uint64_t seed, bo
                 worker_work(&w, RECOVER_STOP_OPS);
                 _exit(0);
         }
+        if (pid < 0)
+                abort();
         waitpid(pid, &status, WUNTRACED);
         return WIFSTOPPED(status) ? pid : 0;
 }
