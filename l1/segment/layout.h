@@ -22,7 +22,7 @@
 
 #define SEGMENT_MAGIC   UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
 #define SEGMENT_GROWING UINT64_C(0x6d696873746d0a1a) /* all is there but memory for the whole index: nobody uses it */
-#define SEGMENT_ABI     2u                           /* also part of the segment's name */
+#define SEGMENT_ABI     3u                           /* also part of the segment's name */
 #define SEGMENT_PAGE    4096u
 
 enum {
