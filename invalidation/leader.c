@@ -16,6 +16,7 @@ enum {
 };
 #define LEADER_BOUND_SAY_NS (10 * NS_PER_S)
 #define LEADER_MINUTE_NS    (60 * NS_PER_S)
+#define LEADER_COSTLY_NS    (600 * NS_PER_S)
 
 /* A thread and a connection cost 0.2 to 0.45 ms; a compiler cache's process lives 3 ms and asks twice. One that has
  * lived thirty times as long, or asked L1 in vain as often as a small job would, is going to stay. */
@@ -52,6 +53,13 @@ uint64_t leader_period_ns(uint32_t bound_ms)
 uint64_t leader_lapse_ns(uint32_t bound_ms)
 {
         return leader_clamp_ms(UINT64_C(3) * bound_ms / 4, LEADER_LAPSE_MIN_MS, LEADER_LAPSE_MAX_MS) * NS_PER_MS;
+}
+
+/* Spread by a multiplicative hash of the time in nanoseconds: the hosts of a fleet close in the same minute, and must
+ * not all be told of writes again in the same one. */
+uint64_t leader_costly_ns(uint64_t now_ns)
+{
+        return LEADER_COSTLY_NS + now_ns * UINT64_C(0x9e3779b97f4a7c15) / (UINT64_MAX / LEADER_COSTLY_NS + 1);
 }
 
 /* -------------------------------------------------------------------------------------------------- candidates */

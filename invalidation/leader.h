@@ -64,5 +64,6 @@ bool leader_too_costly(struct leader *leader, uint64_t now_ns);
 uint32_t leader_bound_ms(const struct server_shm *server, uint32_t own_bound_ms);
 uint64_t leader_period_ns(uint32_t bound_ms); /* from PING to PING */
 uint64_t leader_lapse_ns(uint32_t bound_ms);  /* how long leadership lasts without being renewed */
+uint64_t leader_costly_ns(uint64_t now_ns);   /* how long L1 stays closed that costs too much: ten to twenty minutes */
 
 #endif

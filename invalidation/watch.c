@@ -17,7 +17,6 @@
 #define WATCH_BLIND_OUT_NS (NS_PER_S / 2)
 #define WATCH_OUT_NS       (60 * NS_PER_S)
 #define WATCH_RETRY_NS     (60 * NS_PER_S) /* a cluster node, a server without tracking */
-#define WATCH_COSTLY_NS    (600 * NS_PER_S)
 enum { WATCH_STRANGE_MAX = 8, WATCH_READS = 16, WATCH_SILENCE = 4 };
 
 void watch_begin(struct watch *watch, const struct invalidation_config *config, const struct leader *leader,
@@ -428,8 +427,9 @@ enum watch_end watch_turn(struct watch *watch, uint64_t now_ns, uint64_t *next_n
                 return WATCH_DONE;
         leader_renew(&watch->leader, now_ns);
         if (leader_too_costly(&watch->leader, now_ns)) {
-                watch_say(watch, ": more keys are written there than are served from L1: off for ten minutes", NULL);
-                leader_forbid(&watch->leader, SERVER_COSTLY, now_ns + WATCH_COSTLY_NS);
+                watch_say(watch, ": more keys are written there than are served from L1: off for ten to twenty minutes",
+                          NULL);
+                leader_forbid(&watch->leader, SERVER_COSTLY, now_ns + leader_costly_ns(now_ns));
                 return WATCH_DONE;
         }
         *next_ns = watch_turn_state(watch, now_ns);

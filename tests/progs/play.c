@@ -17,6 +17,7 @@
  *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
  *   foreign WORD...                        by a plain socket: nobody here knows of it
+ *   exists FILE                            wait until there is such a file
  *   advance SECONDS                        the clock of the shim (in its test flavour)
  *   sleep MS | repeat N ... end            repeat a block of lines */
 // build: -ldl
@@ -426,6 +427,19 @@ static void op_advance(struct word *w, int n)
                 die("line %u: this is not the test flavour", line_number);
 }
 
+static void op_exists(struct word *w, int n)
+{
+        uint64_t deadline_ns = now_ns() + 20 * NS_PER_S;
+
+        (void)n;
+        fflush(stdout); /* whoever makes it may want to see how far we are */
+        while (access(w[1].p, F_OK) != 0) {
+                if (now_ns() > deadline_ns)
+                        die("line %u: no %s", line_number, w[1].p);
+                sleep_ms(2);
+        }
+}
+
 static void op_sleep(struct word *w, int n)
 {
         (void)n;
@@ -463,6 +477,7 @@ static const struct {
         {"foreign", op_foreign, 2},
         {"advance", op_advance, 2},
         {"sleep", op_sleep, 2},
+        {"exists", op_exists, 2},
 };
 
 static void play(char *line)
