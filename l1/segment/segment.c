@@ -316,6 +316,7 @@ struct l1 *segment_open(const struct l1_config *config, bool create, bool writab
         l1->writable = writable;
         l1->max_item_bytes = config->max_item_bytes;
         l1->again = config->again;
+        l1->role = config->agent ? PROCESS_AGENT : PROCESS_PROGRAM;
         if (!segment_name(l1, config) || !segment_settle(l1, config, create)) {
                 munmap(l1, sizeof *l1);
                 return NULL;
