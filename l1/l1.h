@@ -55,6 +55,12 @@ void l1_abandon(struct l1 *l1);
  * ours. */
 void l1_after_fork(struct l1 *l1);
 
+/* Is an agent there for programs that use this segment? A hint, by one system call where there is none. Keeps errno. */
+bool l1_agent_present(const struct l1_config *config);
+/* An agent: say so for as long as *held (a descriptor, at first -1) is open, and say it again if somebody removed the
+ * file. False: it cannot be said (errno), and programs that live for a moment find out late. */
+bool l1_agent_announce(const struct l1_config *config, int *held);
+void l1_agent_withdraw(const struct l1_config *config, int *held);
 /* Does the segment's path still lead to it? Else it was removed, and programs that come now make another. */
 bool l1_at_path(const struct l1 *l1);
 /* Full path of the segment, for lines and for doctor. Valid as long as the handle. */

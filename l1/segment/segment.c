@@ -26,7 +26,6 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#define SEGMENT_DIRECTORY   "/dev/shm"
 #define SEGMENT_TRIES       20 /* others create, unlink and create at the same time */
 #define SEGMENT_FULL_NS     NS_PER_S
 #define SEGMENT_STEP_NS     (300 * NS_PER_US) /* what one attempt to attach spends on the index */

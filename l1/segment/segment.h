@@ -9,8 +9,9 @@
 
 #include <sys/mman.h>
 
-#define SEGMENT_PATH_MAX 512
-#define SEGMENT_PIECE    (UINT64_C(256) << 10) /* memory is taken in such steps: 0.1 ms each */
+#define SEGMENT_DIRECTORY "/dev/shm"
+#define SEGMENT_PATH_MAX  512
+#define SEGMENT_PIECE     (UINT64_C(256) << 10) /* memory is taken in such steps: 0.1 ms each */
 
 /* Linux 5.14; glibc may not know it yet. */
 #ifndef MADV_POPULATE_WRITE
