@@ -33,7 +33,7 @@ enum { AGENT_TARGETS = 32 };
 #define AGENT_PAUSE_MIN_NS (NS_PER_S / 2) /* from attempt to attempt, at a server that never answered */
 #define AGENT_PAUSE_MAX_NS (8 * NS_PER_S)
 #define AGENT_SILENT_NS    (2 * NS_PER_S) /* without a lease for so long: said */
-#define AGENT_READY_NS     (5 * NS_PER_S) /* ready at the latest, whatever is not there yet */
+#define AGENT_READY_NS     (2 * NS_PER_S) /* ready at the latest, whatever is not there yet */
 #define AGENT_STOP_NS      (2 * NS_PER_S)
 
 /* What is remembered of the server at a place of the segment's table. */
@@ -51,8 +51,9 @@ struct agent {
         struct options      options;
         struct target       target[AGENT_TARGETS];
         unsigned            targets;
-        int                 ready_fd; /* -1: none */
-        bool                ready;
+        int                 ready_fd;   /* -1: none */
+        int                 present_fd; /* of l1_agent_announce() */
+        bool                ready, mute;
         struct l1          *l1;
         uint64_t            window_ns;
         unsigned            led, unsettled; /* servers, at this look */
@@ -60,7 +61,7 @@ struct agent {
         struct agent_server server[SERVER_MAX];
 };
 
-static struct agent agent = {.ready_fd = -1};
+static struct agent agent = {.ready_fd = -1, .present_fd = -1};
 
 /* ------------------------------------------------------------------------------------------------- one server */
 
@@ -181,14 +182,19 @@ static void agent_look(void)
 
 /* ------------------------------------------------------------------------------------------------- the process */
 
-static bool agent_attach(void)
+static struct l1_config agent_segment(void)
 {
-        const struct l1_config config = {
+        return (struct l1_config){
                 .name = agent.options.segment,
                 .size_bytes = agent.options.l1_size_bytes,
                 .max_item_bytes = agent.options.l1_max_item_bytes,
                 .agent = true,
         };
+}
+
+static bool agent_attach(void)
+{
+        const struct l1_config config = agent_segment();
 
         agent.l1 = l1_attach(&config);
         memset(agent.server, 0, sizeof agent.server);
@@ -231,13 +237,24 @@ static bool agent_wait(const sigset_t *ends, uint64_t ns)
         return sigtimedwait(ends, NULL, &timeout) < 0;
 }
 
+/* Said from the beginning: a program that attaches too early finds no lease, and asks Redis as ever. */
+static void agent_announce(const struct l1_config *config)
+{
+        if (l1_agent_announce(config, &agent.present_fd) || agent.mute)
+                return;
+        agent.mute = true;
+        warn("%s: programs that live for a moment will not find this agent", config->name);
+}
+
 static int agent_run(const sigset_t *ends)
 {
-        uint64_t begin_ns = clock_precise_ns(), pace_ns = AGENT_PACE_MIN_NS;
+        const struct l1_config config = agent_segment();
+        uint64_t               begin_ns = clock_precise_ns(), pace_ns = AGENT_PACE_MIN_NS;
 
         do {
                 if (!l1_at_path(agent.l1) && !agent_follow())
                         return CTL_FAILED;
+                agent_announce(&config);
                 agent_look();
                 if (!agent.ready && (agent.unsettled == 0 || clock_precise_ns() - begin_ns > AGENT_READY_NS))
                         agent_be_ready();
@@ -246,6 +263,7 @@ static int agent_run(const sigset_t *ends)
                         pace_ns = AGENT_PACE_MAX_NS;
         } while (agent_wait(ends, pace_ns));
         notify_manager("STOPPING=1");
+        l1_agent_withdraw(&config, &agent.present_fd);
         invalidation_stop(INVALIDATION_FOREVER, AGENT_STOP_NS);
         invalidation_say();
         l1_detach(agent.l1);

@@ -82,6 +82,8 @@ static const char *target_path(const char *text, struct target *t)
         struct sockaddr_un *un = (struct sockaddr_un *)&t->endpoint[0].address.address;
         char                path[PATH_MAX], cwd[PATH_MAX];
 
+        while (strncmp(text, "./", 2) == 0)
+                text += 2;
         if (text[0] == '/')
                 strlcpy(path, text, sizeof path);
         else if (text[0] == '\0' || !getcwd(cwd, sizeof cwd) ||
