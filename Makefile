@@ -350,8 +350,11 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/mtshim
 	install -m 755 $(BUILD)/mtshim $(DESTDIR)$(PREFIX)/bin/mtshim
 	install -m 755 $(BUILD)/libmtshim.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,@PREFIX@,$(PREFIX),' shim/ctl/mtshim-agent@.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim
 clean:
 	rm -rf $(BUILD)

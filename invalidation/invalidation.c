@@ -74,9 +74,10 @@ static bool invalidation_leads_to(const struct invalidation_endpoint *endpoint, 
         return false;
 }
 
-/* Nobody leads, as far as can be seen: try to. */
+/* Nobody leads, as far as can be seen: try to. Or, as an heir, listen beside whoever does. */
 static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *server,
-                                         const struct invalidation_endpoint *endpoint, uint64_t now_ns, uint64_t word)
+                                         const struct invalidation_endpoint *endpoint, uint64_t now_ns, uint64_t word,
+                                         bool heir)
 {
         struct place *place;
         struct leader leader;
@@ -84,7 +85,9 @@ static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *serve
         if (!places_enter())
                 return;
         place = invalidation_place(server, now_ns);
-        if (place && listener_allowed() && leader_take(&leader, l1, server, invalidation_bound_ms, word) &&
+        if (place && listener_allowed() &&
+            (heir ? leader_stand(&leader, l1, server, invalidation_bound_ms)
+                  : leader_take(&leader, l1, server, invalidation_bound_ms, word)) &&
             invalidation_leads_to(endpoint, &leader)) {
                 mt_store_relaxed(&place->state, PLACE_FREE);
                 place->server = server;
@@ -112,8 +115,59 @@ void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct 
         if (MT_UNLIKELY(leader_lower_bound(server, invalidation_bound_ms)))
                 invalidation_wake(l1, server);
         if (leader_long_lived(now_ns) && MT_UNLIKELY(leader_vacant(l1, server, now_ns, &word)))
-                invalidation_recruit(l1, server, endpoint, now_ns, word);
+                invalidation_recruit(l1, server, endpoint, now_ns, word, false);
         errno = saved;
+}
+
+/* ----------------------------------------------------------------------------------------------------- for agents */
+
+static enum invalidation_standing invalidation_of_others(const struct l1 *l1, const struct server_shm *server,
+                                                         uint64_t now_ns, uint64_t *word)
+{
+        if (leader_vacant(l1, server, now_ns, word))
+                return INVALIDATION_VACANT;
+        if (*word == 0)
+                return INVALIDATION_FORBIDDEN;
+        return l1_owner_agent(l1, *word) ? INVALIDATION_BY_AGENT : INVALIDATION_BY_PROGRAM;
+}
+
+enum invalidation_standing invalidation_standing(const struct l1 *l1, const struct server_shm *server, uint64_t now_ns)
+{
+        enum invalidation_standing standing;
+        const struct place        *place;
+        uint64_t                   word;
+
+        if (!places_enter())
+                return INVALIDATION_BUSY;
+        place = places_of(server);
+        if (place && mt_load_acquire(&place->state) == PLACE_LED)
+                standing =
+                        mt_load_acquire(&server->leader) == place->leader.self ? INVALIDATION_LEADS : INVALIDATION_HEIR;
+        else if (place && now_ns < mt_load_relaxed(&place->out_until_ns))
+                standing = INVALIDATION_OUT;
+        else
+                standing = invalidation_of_others(l1, server, now_ns, &word);
+        places_leave();
+        return standing;
+}
+
+void invalidation_lead(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                       uint64_t now_ns)
+{
+        enum invalidation_standing standing;
+        uint64_t                   word;
+
+        if (invalidation_config.mode != INVALIDATION_TRACKING)
+                return;
+        standing = invalidation_of_others(l1, server, now_ns, &word);
+        if (standing == INVALIDATION_VACANT || standing == INVALIDATION_BY_PROGRAM)
+                invalidation_recruit(l1, server, endpoint, now_ns, word, standing == INVALIDATION_BY_PROGRAM);
+}
+
+void invalidation_say(void)
+{
+        if (notice_waiting())
+                notice_print();
 }
 
 void invalidation_hurry(struct l1 *l1, struct server_shm *server)

@@ -55,6 +55,25 @@ struct invalidation_endpoint {
  * takes leadership and starts the thread. now_ns: coarse. errno kept. */
 void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
                          uint64_t now_ns);
+/* How a server stands, seen from an agent (`mtshim agent`): a process that is there to lead, whose segment's handle
+ * says so (l1_config.agent). */
+enum invalidation_standing {
+        INVALIDATION_VACANT,     /* nobody leads */
+        INVALIDATION_LEADS,      /* this process does */
+        INVALIDATION_HEIR,       /* it listens beside a program that does, to take its place */
+        INVALIDATION_BY_PROGRAM, /* a program leads */
+        INVALIDATION_BY_AGENT,   /* another agent leads */
+        INVALIDATION_OUT,        /* the server refused this process, or cannot be reached: not now */
+        INVALIDATION_FORBIDDEN,  /* nobody may lead now: a cluster, no tracking, more written than read */
+        INVALIDATION_BUSY,       /* not to be told at this moment */
+};
+enum invalidation_standing invalidation_standing(const struct l1 *l1, const struct server_shm *server, uint64_t now_ns);
+/* Lead it, or become the heir of the program that does. What came of it is seen by invalidation_standing(). */
+void invalidation_lead(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                       uint64_t now_ns);
+/* Lines that the listener's thread has to say, printed. Whoever calls invalidation_attend() has no need to. */
+void invalidation_say(void);
+
 /* Wake the leader, in whatever process it is, so that fresh_at moves soon (after a script that may have written). */
 void invalidation_hurry(struct l1 *l1, struct server_shm *server);
 

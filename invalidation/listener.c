@@ -53,7 +53,8 @@ static void listener_take_up(uint64_t now_ns)
                         continue;
                 listener_memory->taken[i] = true;
                 watch_begin(&listener_memory->watch[i], listener_config, &place->leader, &place->endpoint, now_ns);
-                mt_store_relaxed(&place->leader.server->leader_tid, mt_load_relaxed(&listener_tid));
+                if (!place->leader.heir)
+                        mt_store_relaxed(&place->leader.server->leader_tid, mt_load_relaxed(&listener_tid));
         }
 }
 

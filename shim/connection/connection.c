@@ -192,6 +192,7 @@ static void connection_begin(struct connection *c, uint64_t began_ns)
         c->known_ns = began_ns;
         c->maker_pid = getpid();
         c->inside = false;
+        c->wrote = false;
 }
 
 struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns)
@@ -288,7 +289,7 @@ bool connection_server(struct connection *c)
         c->server = l1_server(l1, &c->endpoint.id);
         if (c->server == NULL)
                 return false;
-        if (c->l1_since_ns < runtime_attached_ns() && c->known_ns < runtime_attached_ns())
+        if (c->wrote && c->l1_since_ns < runtime_attached_ns() && c->known_ns < runtime_attached_ns())
                 c->barrier_ns = runtime_attached_ns(); /* what it wrote before then was cleared by nobody here */
         c->l1_since_ns = runtime_attached_ns();
         c->server_index = l1_server_index(l1, c->server);

@@ -60,6 +60,7 @@ struct connection {
         bool               authenticated; /* as user; a connection that never did is an identity of its own */
         bool               no_fill;       /* PTTL was refused to this user */
         bool               nonblock;
+        bool               wrote;         /* something that may have changed a key, since it was made */
         bool               multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
         uint16_t           user_len;
         char               user[OWED_SECRET_MAX];

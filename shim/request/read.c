@@ -154,8 +154,10 @@ static MT_COLD bool read_clear_up(struct connection *c)
         if (c->owed == 0 && (c->doubt & DOUBT_INHERITED) && read_maker_is_gone(c, now_ns))
                 c->doubt &= ~(uint32_t)DOUBT_INHERITED;
         if (c->owed == 0 && (c->doubt & ~(uint32_t)(DOUBT_UNBOUND | DOUBT_SEGMENT | DOUBT_INCARNATION)) == 0) {
-                if (c->doubt & (DOUBT_UNBOUND | DOUBT_SEGMENT))
+                if (c->doubt & (DOUBT_UNBOUND | DOUBT_SEGMENT)) {
+                        runtime_meet_agent();
                         connection_bind(c);
+                }
                 if (c->doubt == DOUBT_INCARNATION && read_context_plain(c)) {
                         read_verify(c, now_ns);
                         if (c->doubt & DOUBT_UNBOUND)
