@@ -147,7 +147,7 @@ $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 
 UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
 ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
-PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
+PROGS   := $(patsubst tests/progs/%.c,$(BUILD)/progs/%,$(filter-out tests/progs/tls_%,$(PROGS_C))) # 0.14 has no TLS
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
 HOSTS   := $(HOSTS_C:bench/%.c=$(BUILD)/bench/%)

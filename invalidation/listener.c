@@ -6,6 +6,7 @@
 #include "notice.h"
 #include "places.h"
 #include "thread.h"
+#include "tls.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -167,6 +168,7 @@ static bool listener_retire(void)
         ends = !places_led() || listener_must_end();
         if (ends) {
                 listener_drop_all(clock_precise_ns());
+                tls_thread_ends();
                 mt_store_relaxed(&listener_stopping, false);
                 mt_store_release(&listener_phase, LISTENER_IDLE);
         }

@@ -86,6 +86,36 @@ static void watch_lose(struct watch *watch, uint64_t now_ns)
 
 /* ---------------------------------------------------------------------------------------------------- connecting */
 
+/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a
+ * word. */
+static void watch_unanswered(struct watch *watch)
+{
+        if ((watch->state == WATCH_GREETING || watch->state == WATCH_SECURING) &&
+            watch->unanswered < WATCH_STRANGE_MAX && ++watch->unanswered == WATCH_STRANGE_MAX)
+                watch_say(watch, ": ends the listener's connections unanswered, nothing is served from L1 so far",
+                          NULL);
+}
+
+/* The other side is not whom it should be, or does not want us, or a file is missing. */
+static void watch_insecure(struct watch *watch)
+{
+        l1_count(watch->leader.l1, COUNTER_error_listener, 1);
+        watch_say(watch, ": TLS fails, not listening, nothing is served from L1: ", watch->link.reason);
+        watch_leave(watch, WATCH_OUT_NS);
+}
+
+/* The connection is over. With TLS 1.3 a server refuses a client, or wants a certificate of it, when that believes to
+ * be connected already. */
+static void watch_ended(struct watch *watch, uint64_t now_ns)
+{
+        if (watch->link.reason[0] != '\0' && watch->state != WATCH_LISTENING) {
+                watch_insecure(watch);
+                return;
+        }
+        watch_unanswered(watch);
+        watch_lose(watch, now_ns);
+}
+
 static void watch_greet(struct watch *watch, uint64_t now_ns)
 {
         struct credentials      credentials;
@@ -103,8 +133,10 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
                 found = credentials_kept(&watch->endpoint, &credentials);
         fits = source_begin(&watch->source, &watch->link, found == CREDENTIALS_FOUND ? &credentials : NULL);
         explicit_bzero(&credentials, sizeof credentials);
-        if (!fits || link_flush(&watch->link) == LINK_FAILED)
+        if (!fits)
                 watch_lose(watch, now_ns);
+        else if (link_flush(&watch->link) == LINK_FAILED)
+                watch_ended(watch, now_ns);
 }
 
 static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
@@ -113,6 +145,19 @@ static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
         if (error == ECONNREFUSED || error == ENOENT)
                 leader_server_gone(&watch->leader);
         watch_lose(watch, now_ns);
+}
+
+/* Nothing is sent, no password above all, before it is known who will read it. */
+static void watch_secure(struct watch *watch, uint64_t now_ns)
+{
+        switch (link_secure(&watch->link)) {
+        case LINK_OK: watch_greet(watch, now_ns); break;
+        case LINK_AGAIN:
+                if (watch->state != WATCH_SECURING)
+                        watch_enter(watch, WATCH_SECURING, now_ns);
+                break;
+        case LINK_FAILED: watch_ended(watch, now_ns); break;
+        }
 }
 
 /* The path may have been given to another server between the look and the connection: look again. */
@@ -128,7 +173,7 @@ static void watch_connected(struct watch *watch, uint64_t now_ns)
         }
         error = address_look(&watch->endpoint, watch->leader.id);
         if (error == 0)
-                watch_greet(watch, now_ns);
+                watch_secure(watch, now_ns);
         else
                 watch_not_there(watch, error, now_ns); /* whoever is there is seen at the next attempt */
 }
@@ -165,16 +210,6 @@ static void watch_connect(struct watch *watch, uint64_t now_ns)
 static bool watch_holds(const void *watch)
 {
         return leader_holds(&((const struct watch *)watch)->leader);
-}
-
-/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a
- * word. */
-static void watch_unanswered(struct watch *watch)
-{
-        if (watch->state == WATCH_GREETING && watch->unanswered < WATCH_STRANGE_MAX &&
-            ++watch->unanswered == WATCH_STRANGE_MAX)
-                watch_say(watch, ": ends the listener's connections unanswered, nothing is served from L1 so far",
-                          NULL);
 }
 
 static void watch_identify(struct watch *watch)
@@ -398,12 +433,13 @@ short watch_events(const struct watch *watch)
 static void watch_read(struct watch *watch, char *buffer, size_t size)
 {
         enum link_result result = LINK_OK;
+        bool             ended = false;
         size_t           got;
 
         for (unsigned reads = 0; reads < WATCH_READS && result == LINK_OK; reads++) {
                 result = link_read(&watch->link, buffer, size, &got);
                 if (result == LINK_FAILED)
-                        watch_unanswered(watch);
+                        ended = true;
                 else if (result == LINK_OK && !codec_feed(&watch->codec, buffer, got, watch_event, watch)) {
                         result = LINK_FAILED;
                         if (!watch->stopped)
@@ -412,7 +448,11 @@ static void watch_read(struct watch *watch, char *buffer, size_t size)
                 }
         }
         apply_settle(&watch->apply, &watch->leader);
-        if (result == LINK_FAILED && watch->end == WATCH_GOES_ON)
+        if (result != LINK_FAILED || watch->end != WATCH_GOES_ON)
+                return;
+        if (ended)
+                watch_ended(watch, clock_precise_ns());
+        else
                 watch_lose(watch, clock_precise_ns());
 }
 
@@ -427,8 +467,12 @@ void watch_ready(struct watch *watch, short revents, char *buffer, size_t size)
                         watch_not_there(watch, errno, clock_precise_ns());
                 return;
         }
+        if (watch->state == WATCH_SECURING) {
+                watch_secure(watch, clock_precise_ns());
+                return;
+        }
         if ((revents & POLLOUT) && link_flush(&watch->link) == LINK_FAILED) {
-                watch_lose(watch, clock_precise_ns());
+                watch_ended(watch, clock_precise_ns());
                 return;
         }
         if (revents & (POLLIN | POLLHUP | POLLERR))
@@ -504,10 +548,14 @@ static uint64_t watch_turn_state(struct watch *watch, uint64_t now_ns)
                 if (now_ns > watch->since_ns + NS_PER_S)
                         watch_lose(watch, now_ns);
                 return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + NS_PER_S;
+        case WATCH_SECURING:
         case WATCH_GREETING: break;
         }
-        if (now_ns > watch->since_ns + watch_silence_ns(watch))
+        if (now_ns > watch->since_ns + watch_silence_ns(watch)) {
+                if (watch->state == WATCH_SECURING)
+                        watch_say(watch, ": does not answer a TLS handshake, nothing is served from L1 so far", NULL);
                 watch_lose(watch, now_ns);
+        }
         return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + watch_silence_ns(watch);
 }
 

@@ -1,7 +1,9 @@
 /* watch.h - one server that this process leads, as the listener's thread sees it.
  *
  *   AWAY       -> CONNECTING  the pause is over; the address is still the server's
- *   CONNECTING -> GREETING    connected: requests of source_tracking.c
+ *   CONNECTING -> SECURING    connected, to a server that is reached through TLS
+ *              -> GREETING    connected: requests of source_tracking.c
+ *   SECURING   -> GREETING    the server is whom it should be
  *   GREETING   -> LISTENING   the subscription is confirmed; all namespaces have got new ids; the first PING goes out
  *   any        -> AWAY        the connection ended, fell silent or spoke nonsense, or the host was suspended
  *
@@ -18,7 +20,7 @@
 #include "link.h"
 #include "source_tracking.h"
 
-enum watch_state { WATCH_AWAY, WATCH_CONNECTING, WATCH_GREETING, WATCH_LISTENING };
+enum watch_state { WATCH_AWAY, WATCH_CONNECTING, WATCH_SECURING, WATCH_GREETING, WATCH_LISTENING };
 
 enum watch_end {
         WATCH_GOES_ON,

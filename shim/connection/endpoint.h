@@ -14,7 +14,7 @@ struct endpoint {
 
 /* From the context's socket: peer's address and port, or the path that it was connected by, made absolute, and the
  * device and inode of that socket. endpoint->known is false when there is none that others could reach by name
- * (abstract or unnamed sockets, other families, not connected, TLS). Keeps errno. */
+ * (abstract or unnamed sockets, other families, not connected). TLS is the connection's matter. Keeps errno. */
 void endpoint_of(const struct hiredis *h, const void *context, struct endpoint *endpoint);
 /* The address is there (a path, or numbers): find out whose it is now. False, and not known: there is no such socket.
  * Keeps errno. */

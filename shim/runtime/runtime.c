@@ -55,14 +55,26 @@ static bool runtime_watch_forks(void)
         return true;
 }
 
+static const char *runtime_set(const char *text)
+{
+        return text[0] != '\0' ? text : NULL;
+}
+
 static void runtime_configure_invalidation(void)
 {
         const struct options            *o = &runtime.options;
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
-                .user = o->user[0] != '\0' ? o->user : NULL,
-                .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
+                .user = runtime_set(o->user),
+                .password_file = runtime_set(o->password_file),
+                .tls_use = (enum invalidation_tls_use)o->tls,
+                .tls_verify = (enum invalidation_tls_verify)o->tls_verify,
+                .tls = {.ca_file = runtime_set(o->tls_ca_file),
+                        .ca_dir = runtime_set(o->tls_ca_dir),
+                        .cert_file = runtime_set(o->tls_cert_file),
+                        .key_file = runtime_set(o->tls_key_file),
+                        .server_name = runtime_set(o->tls_server_name)},
         };
 
         invalidation_setup(&config);
