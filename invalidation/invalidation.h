@@ -15,6 +15,7 @@ enum invalidation_mode { INVALIDATION_TRACKING, INVALIDATION_NONE };
 struct invalidation_config {
         enum invalidation_mode mode;
         uint64_t               bound_ns;      /* MTSHIM_MAX_STALENESS */
+        bool                   touch;         /* MTSHIM_TOUCH: tell servers what was read here */
         const char            *user;          /* MTSHIM_USER, or NULL */
         const char            *password_file; /* MTSHIM_PASSWORD_FILE, or NULL; read by the thread when it connects */
 };

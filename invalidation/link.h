@@ -28,9 +28,7 @@ enum link_result link_flush(struct link *link);
 /* LINK_OK: *got bytes came (more than 0). LINK_FAILED: the end of the stream, or an error. */
 enum link_result link_read(struct link *link, char *to, size_t room, size_t *got);
 
-static inline bool link_wants_write(const struct link *link)
-{
-        return link->connecting || link->out_begin < link->out_end;
-}
+/* What to poll the socket for; 0: there is none. */
+short link_events(const struct link *link);
 
 #endif

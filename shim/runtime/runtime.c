@@ -61,6 +61,7 @@ static void runtime_configure_invalidation(void)
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
+                .touch = o->touch,
                 .user = o->user[0] != '\0' ? o->user : NULL,
                 .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
         };
