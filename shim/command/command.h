@@ -75,7 +75,8 @@ enum command_parse command_from_argv(struct command *command, int argc, const ch
  * of no words and one that is not whole are MALFORMED. Points into resp. */
 enum command_parse command_from_resp(struct command *command, struct mt_bytes resp, size_t *used);
 
-/* Overwrite the words in scratch, of a command that one of the parsers has filled in: no token of it is used any more. */
+/* Overwrite the words in scratch of a command that one of the parsers has filled in: no token of it is used any more.
+ */
 void command_wipe(const struct command *command);
 
 /* Word i < argc of the command, wherever it is (slow beyond COMMAND_TOKENS_MAX for RESP). */
