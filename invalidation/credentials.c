@@ -47,15 +47,15 @@ static bool credentials_set(struct credentials *to, struct mt_bytes user, struct
         to->password_len = (uint32_t)password.len;
         if (user.ptr != NULL && user.len > 0)
                 memcpy(to->bytes, user.ptr, user.len);
-        if (password.ptr != NULL && password.len > 0)
-                memcpy(to->bytes + user.len, password.ptr, password.len);
+        if (password.ptr != NULL)
+                mt_copy_secret(to->bytes + user.len, password.ptr, password.len);
         return true;
 }
 
 static bool credentials_equal(const struct credentials *kept, struct mt_bytes user, struct mt_bytes password)
 {
         return kept->named == (user.ptr != NULL) && mt_bytes_equal(credentials_user(kept), user) &&
-               mt_bytes_equal(credentials_password(kept), password);
+               mt_equal_secret(credentials_password(kept), password);
 }
 
 /* The record of this server, else a free one, else the one whose turn it is. */
@@ -106,7 +106,8 @@ enum credentials_result credentials_kept(const struct invalidation_endpoint *who
 
                 if (!record->valid || !address_equal(&record->whose, whose))
                         continue;
-                *found = record->what;
+                credentials_set(found, credentials_user(&record->what), credentials_password(&record->what));
+                found->named = record->what.named;
                 result = CREDENTIALS_FOUND;
                 break;
         }

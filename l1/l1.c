@@ -150,7 +150,7 @@ bool l1_copy(const struct l1_hit *hit, void *to)
 
 struct l1 *l1_attach(const struct l1_config *config)
 {
-        return segment_open(config, true, true);
+        return segment_open(config, !config->there, true);
 }
 
 struct l1 *l1_open(const struct l1_config *config, bool writable)

@@ -35,6 +35,7 @@ struct l1_config {
         const char *directory;      /* NULL: /dev/shm */
         bool        agent;          /* `mtshim agent`: it leads for others, see l1_owner_agent() */
         bool        again;          /* an earlier attempt has said what is wrong: not a second line for it */
+        bool        there;          /* only one that is there already, whole and good: none is made or mended */
         bool       *later;          /* not NULL: set, and no handle given out, rather than take the index of a new
                                      * segment at once; the next attempt goes on. NULL: as long as it takes */
 };
@@ -103,6 +104,8 @@ static inline uint32_t l1_namespace_id(const struct server_shm *server, uint32_t
  * that was filled before is found any more, and no fill that began before is. */
 void l1_flush_server(struct l1 *l1, struct server_shm *server);
 void l1_flush_database(struct l1 *l1, struct server_shm *server, uint32_t database);
+/* The same for one user of it, in every database. user: as in l1_namespace(). */
+void l1_flush_user(struct l1 *l1, struct server_shm *server, const uint64_t user[2]);
 void l1_flush_all(struct l1 *l1);
 
 /* -------------------------------------------------------------------------------------------------- the hit */

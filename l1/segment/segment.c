@@ -125,6 +125,7 @@ static enum segment_finding segment_inspect(const struct l1 *l1, bool writable, 
         *why = fstat(*fd, st) != 0       ? "it cannot be examined"
                : !S_ISREG(st->st_mode)   ? "it is not a regular file"
                : st->st_uid != geteuid() ? "it belongs to somebody else"
+               : st->st_nlink > 1        ? "it has another name as well" /* by which others may reach it */
                                          : NULL;
         if (*why != NULL) {
                 close(*fd);
@@ -290,7 +291,7 @@ static bool segment_settle(struct l1 *l1, const struct l1_config *config, bool c
                         break;
                 case SEGMENT_ABSENT:
                         if (!create) {
-                                log_line(LOG_WARN, "%s: there is no such segment", l1->path);
+                                log_line(segment_loudness(l1), "%s: there is no such segment", l1->path);
                                 return false;
                         }
                         if (segment_create(l1, config) == CREATE_FAILED)
