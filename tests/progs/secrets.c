@@ -169,7 +169,7 @@ static const struct {
         {"mistake", by_mistake},   {"async", by_async},   {"rights", by_rights}, {"again", by_format},
 };
 
-/* --------------------------------------------------------------------------------------------------------------- - main */
+/* ------------------------------------------------------------------------------------------------------------ main */
 
 /* What calls have left on this thread's stack and in its vector registers: hiredis copies passwords too. */
 static __attribute__((noinline)) void scrub(void)
