@@ -170,6 +170,31 @@ void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns);
  * now_ns is the coarse clock. */
 uint64_t l1_huge_pages(struct l1 *l1, uint64_t now_ns);
 
+/* ------------------------------------------------------------------------------------ what Redis was not told */
+
+/* A walk over the index in steps, for a leader's thread that tells the server which of its keys were read here. */
+struct l1_untold {
+        uint32_t server_index;
+        uint32_t key_max; /* bytes; longer keys are passed over */
+        uint32_t least;   /* 1 to MARK_MAX: keys with fewer reads are passed over */
+        /* The walk's own, 0 at the start: */
+        uint32_t bucket, slot;
+        uint32_t found[MARK_MAX + 1]; /* about how many keys, of all servers, had so many reads untold; [0] stays 0 */
+};
+struct l1_untold_key {
+        uint32_t database;
+        uint32_t len;   /* of the key, in bytes */
+        uint32_t reads; /* since it was last told, counted up to MARK_MAX */
+};
+enum l1_untold_step {
+        L1_UNTOLD_KEY,  /* one is found, and copied; its reads count as told */
+        L1_UNTOLD_FULL, /* one is found for which there is no room; nothing is changed, it comes again */
+        L1_UNTOLD_MORE, /* so many buckets were looked at: come again */
+        L1_UNTOLD_END,
+};
+enum l1_untold_step l1_next_untold(struct l1 *l1, struct l1_untold *walk, uint32_t buckets, char *to, size_t room,
+                                   struct l1_untold_key *key);
+
 /* ------------------------------------------------------------------------------------------------- counters */
 
 enum l1_counter {
