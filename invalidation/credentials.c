@@ -154,3 +154,21 @@ enum credentials_result credentials_configured(const struct invalidation_config 
         found->password_len = (uint32_t)password_len; /* a user without a file: one without a password */
         return CREDENTIALS_FOUND;
 }
+
+enum credentials_result credentials_find(const struct invalidation_config   *config,
+                                         const struct invalidation_endpoint *whose, struct credentials *found)
+{
+        enum credentials_result result = credentials_configured(config, found);
+
+        return result == CREDENTIALS_NONE ? credentials_kept(whose, found) : result;
+}
+
+bool credentials_send(const struct credentials *credentials, struct link *link)
+{
+        struct mt_bytes auth[3] = {mt_bytes_of("AUTH"), credentials_user(credentials),
+                                   credentials_password(credentials)};
+
+        if (!credentials->named)
+                auth[1] = auth[2];
+        return link_command(link, auth, credentials->named ? 3 : 2);
+}

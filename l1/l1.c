@@ -4,8 +4,8 @@
  *   compare 14 tags              l1_find()            two cache lines; a wrong match is one in a thousand
  *   compare item                 l1_find_at()         namespace, deadline, key: one cache line or two
  *   copy, look at the slot again l1_copy()            the value's lines
- * No lock, no system call, and no shared write but the mark: three times in an item's life, and again for each time that
- * Redis is told of its reads. */
+ * No lock, no system call, and no shared write but the mark: three times in an item's life, and again each time that
+ * Redis has been told of its reads. */
 #include "l1.h"
 
 #include "cache/counters.h"

@@ -66,6 +66,7 @@ static void runtime_configure_invalidation(void)
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
+                .touch = o->touch,
                 .user = runtime_set(o->user),
                 .password_file = runtime_set(o->password_file),
                 .tls_use = (enum invalidation_tls_use)o->tls,
