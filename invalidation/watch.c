@@ -405,9 +405,13 @@ static bool watch_event(void *arg, const struct event *event)
 {
         struct watch *watch = arg;
 
-        if (event->kind == EVENT_REMOVE)
+        if (event->kind == EVENT_REMOVE) {
                 apply_remove(&watch->apply, &watch->leader, event->bytes);
-        else if (event->kind == EVENT_FLUSH)
+                return true;
+        }
+        /* A PONG proves that what was announced before it is applied. */
+        apply_waiting(&watch->apply, &watch->leader);
+        if (event->kind == EVENT_FLUSH)
                 apply_flush(&watch->leader);
         else if (watch->state == WATCH_LISTENING)
                 return watch_heard(watch, event, clock_precise_ns());
