@@ -98,7 +98,7 @@ short link_events(const struct link *link)
                 return 0;
         if (link->connecting)
                 return POLLOUT;
-        return (short)(POLLIN | (link->wants_write || link->out_begin < link->out_end ? POLLOUT : 0));
+        return (short)(POLLIN | (link_wants_write(link) ? POLLOUT : 0));
 }
 
 /* "*3\r\n" or "$12\r\n" */
@@ -122,7 +122,8 @@ static bool link_append(struct link *link, uint32_t *end, const char *bytes, siz
 {
         if (len > LINK_OUT_MAX - *end)
                 return false;
-        mt_copy_secret(link->out + *end, bytes, len);
+        if (len > 0)
+                memcpy(link->out + *end, bytes, len);
         *end += (uint32_t)len;
         return true;
 }

@@ -26,7 +26,7 @@ void link_init(struct link *link);
 enum link_result link_open(struct link *link, const struct invalidation_endpoint *endpoint);
 enum link_result link_finish(struct link *link);
 /* After LINK_OK of the two above, and before anything is sent. LINK_AGAIN: the other side must answer first, call
- * again when the socket is ready for what link_events() says. LINK_FAILED: see reason; it is still
+ * again when the socket is ready for what link_wants_write() says, or to be read. LINK_FAILED: see reason; it is still
  * open. */
 enum link_result link_secure(struct link *link);
 void             link_close(struct link *link);
@@ -39,6 +39,10 @@ enum link_result link_flush(struct link *link);
  * LINK_RECORD_MAX where TLS is used: then what is left to be read is in the socket, where poll() sees it. */
 enum link_result link_read(struct link *link, char *to, size_t room, size_t *got);
 
+static inline bool link_wants_write(const struct link *link)
+{
+        return link->connecting || link->wants_write || link->out_begin < link->out_end;
+}
 /* What to poll the socket for; 0: there is none. */
 short link_events(const struct link *link);
 

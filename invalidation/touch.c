@@ -207,21 +207,16 @@ static bool touch_may_connect(const struct touch *touch)
         return thread_permitted() && address_look(&touch->watch->endpoint, touch->watch->leader.id) == 0;
 }
 
-/* As the listener does: nothing is sent before it is known who will read it. Connecting goes on as long as the other
- * side has to answer first. */
+/* What is wrong with it the listener has said, whose connection is secured in the same way. */
 static bool touch_secure(struct touch *touch)
 {
+        touch->state = TOUCH_SECURING;
         switch (link_secure(&touch->link)) {
         case LINK_OK: return touch_greet(touch);
         case LINK_AGAIN: return true;
         case LINK_FAILED: break;
         }
         return false;
-}
-
-static bool touch_connected(struct touch *touch)
-{
-        return touch_may_connect(touch) && touch_secure(touch);
 }
 
 static bool touch_connect(struct touch *touch)
@@ -232,7 +227,7 @@ static bool touch_connect(struct touch *touch)
         touch->rest_ns = TOUCH_LOST_NS;
         touch->state = TOUCH_CONNECTING;
         switch (link_open(&touch->link, &touch->watch->endpoint)) {
-        case LINK_OK: return touch_connected(touch);
+        case LINK_OK: return touch_may_connect(touch) && touch_secure(touch);
         case LINK_AGAIN: return true;
         case LINK_FAILED: break;
         }
@@ -343,21 +338,25 @@ static bool touch_read(struct touch *touch, char *buffer, size_t size)
         return false;
 }
 
+static bool touch_go_on(struct touch *touch, short revents, char *buffer, size_t size)
+{
+        switch (touch->state) {
+        case TOUCH_CONNECTING:
+                return link_finish(&touch->link) == LINK_OK && touch_may_connect(touch) && touch_secure(touch);
+        case TOUCH_SECURING: return touch_secure(touch);
+        case TOUCH_RESTING:
+        case TOUCH_WALKING:
+        case TOUCH_ASKING:
+        case TOUCH_TELLING: break;
+        }
+        if ((revents & POLLOUT) && link_flush(&touch->link) == LINK_FAILED)
+                return false;
+        return (revents & (POLLIN | POLLHUP | POLLERR)) == 0 || touch_read(touch, buffer, size);
+}
+
 void touch_ready(struct touch *touch, short revents, char *buffer, size_t size)
 {
-        bool good = true;
-
-        if (touch->link.fd < 0)
-                return;
-        if (touch->state == TOUCH_CONNECTING && touch->link.connecting)
-                good = link_finish(&touch->link) == LINK_OK && touch_connected(touch);
-        else if (touch->state == TOUCH_CONNECTING)
-                good = touch_secure(touch);
-        else if (revents & POLLOUT)
-                good = link_flush(&touch->link) != LINK_FAILED;
-        if (good && touch->state != TOUCH_CONNECTING && (revents & (POLLIN | POLLHUP | POLLERR)))
-                good = touch_read(touch, buffer, size);
-        if (!good)
+        if (touch->link.fd >= 0 && !touch_go_on(touch, revents, buffer, size))
                 touch_lose(touch, clock_precise_ns(), touch->rest_ns);
 }
 
@@ -405,10 +404,12 @@ static bool touch_walk(struct touch *touch, unsigned crowd, uint64_t now_ns)
         return touch_tell_batch(touch);
 }
 
-/* Nobody is told of what was read while nobody listened: L1 served nothing then. An heir leaves it to the leader. */
+/* Nobody is told of what was read while nobody listened: L1 served nothing then. */
 static bool touch_wanted(struct touch *touch, uint64_t now_ns)
 {
-        if (!touch->watch->config->touch || touch->watch->state != WATCH_LISTENING || touch->watch->leader.heir) {
+        const struct watch *watch = touch->watch;
+
+        if (!watch->config->touch || watch->state != WATCH_LISTENING || watch->leader.heir) {
                 touch_lose(touch, 0, 0);
                 return false;
         }

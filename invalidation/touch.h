@@ -10,7 +10,9 @@
  *              -> CONNECTING  a batch of keys is found, and there is no connection
  *              -> ASKING      the same, and for a minute nobody has asked what the server evicts
  *              -> TELLING     the same, and it wants to know
- *   CONNECTING -> ASKING      connected, and secured where the listener is: [AUTH], INFO memory
+ *   CONNECTING -> SECURING    connected, to a server that is reached through TLS
+ *              -> ASKING      connected: [AUTH], INFO memory
+ *   SECURING   -> ASKING      the server is whom it should be
  *   ASKING     -> TELLING     its policy is an LRU or LFU one, and it has a limit; else
  *              -> RESTING     for a minute
  *   TELLING    -> WALKING     each key of the batch has been named
@@ -25,7 +27,7 @@
 
 enum { TOUCH_KEYS_MAX = 64, TOUCH_BYTES_MAX = 6144 }; /* of a batch; longer keys are left out */
 
-enum touch_state { TOUCH_RESTING, TOUCH_WALKING, TOUCH_CONNECTING, TOUCH_ASKING, TOUCH_TELLING };
+enum touch_state { TOUCH_RESTING, TOUCH_WALKING, TOUCH_CONNECTING, TOUCH_SECURING, TOUCH_ASKING, TOUCH_TELLING };
 
 struct touch_key {
         uint32_t database, begin, len;
