@@ -50,7 +50,10 @@ static _Atomic int     tls_waiting; /* forks and exits at the gate: they go befo
 static BIO_METHOD     *tls_socket;  /* set while LOADING */
 
 #define TLS_EXIT_WAIT_NS NS_PER_S
-enum { TLS_BIO_OURS = 127 /* no type of OpenSSL's own */, TLS_YIELDS = 500 };
+enum {
+        TLS_BIO_OURS = 127, /* no type of OpenSSL's own */
+        TLS_YIELDS = 500
+};
 
 /* ----------------------------------------------------------------------------------------------------- the gate */
 
@@ -59,7 +62,7 @@ static bool tls_enter(void)
 {
         const struct timespec moment = {.tv_nsec = 20000};
 
-        /* The lock is not fair, and a listener under a flood is back at once. Not for ever: who waits may be starved. */
+        /* The lock is not fair, and a listener under a flood is back at once. Not for ever: who waits may starve. */
         for (unsigned tries = 0; mt_load_relaxed(&tls_waiting) != 0 && tries < TLS_YIELDS; tries++)
                 nanosleep(&moment, NULL);
         /* A raw fork passed the handlers below, and the parent's thread was inside: locks of OpenSSL's may be held here

@@ -4,11 +4,13 @@
 #include "elf_file.h"
 
 #include <bsd/stdlib.h>
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DOCTOR_FAILS_MAX = 100 };
 
@@ -89,9 +91,30 @@ static void doctor_library(struct doctor *d)
         elf_close(&elf);
 }
 
+/* The listener reads them as the user that the program runs as. */
+static void doctor_options_file(struct doctor *d, enum option_id id, const char *path)
+{
+        char variable[OPTION_VARIABLE_MAX];
+
+        if (path[0] == '\0' || access(path, R_OK) == 0)
+                return;
+        options_variable(id, variable);
+        doctor_row(d, DOCTOR_FAIL, "tls", "let the program's user read it", "%s=%s: %s", variable, ctl_printable(path),
+                   strerror(errno));
+}
+
+static void doctor_options_tls(struct doctor *d)
+{
+        doctor_options_file(d, OPTION_tls_ca_file, d->options.tls_ca_file);
+        doctor_options_file(d, OPTION_tls_ca_dir, d->options.tls_ca_dir);
+        doctor_options_file(d, OPTION_tls_cert_file, d->options.tls_cert_file);
+        doctor_options_file(d, OPTION_tls_key_file, d->options.tls_key_file);
+}
+
 static void doctor_options(struct doctor *d)
 {
         ctl_options(&d->options);
+        doctor_options_tls(d);
         if (d->options.complained)
                 doctor_row(d, DOCTOR_FAIL, "options",
                            "a line of the log names each: `mtshim config` shows what is used instead",

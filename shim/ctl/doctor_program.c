@@ -5,6 +5,8 @@
 #include "proc.h"
 #include "program.h"
 
+#include "../../invalidation/invalidation.h"
+
 #include <bsd/string.h>
 #include <elf.h>
 #include <errno.h>
@@ -149,6 +151,31 @@ static void doctor_program_calls(struct doctor *d, const struct closure *c)
                            "none of hiredis' commands is imported");
 }
 
+/* Where connections are secured by hiredis_ssl: can a listener do the same? A program's own SSL object does not show
+ * whom it believes. */
+static void doctor_program_tls(struct doctor *d, const struct closure *c)
+{
+        const struct options *o = &d->options;
+        bool                  told = o->tls_ca_file[0] || o->tls_ca_dir[0] || o->tls_server_name[0];
+
+        for (size_t i = 0; i < c->count; i++) {
+                const struct closure_object *object = &c->object[i];
+                bool context = object->path && elf_imports(&object->elf, "redisInitiateSSLWithContext");
+                bool own = object->path && elf_imports(&object->elf, "redisInitiateSSL");
+
+                if ((context || own) && o->tls == INVALIDATION_TLS_OFF)
+                        doctor_row(d, DOCTOR_WARN, "tls", "unset it",
+                                   "MTSHIM_TLS=off: what is reached through TLS is forwarded");
+                else if (own && !told)
+                        doctor_row(d, DOCTOR_WARN, "tls", "say it by MTSHIM_TLS_CA_FILE, _CA_DIR or _SERVER_NAME",
+                                   "%s: redisInitiateSSL, whom it believes is not seen",
+                                   ctl_printable(proc_base(object->name)));
+                else if (context || own)
+                        doctor_row(d, DOCTOR_OK, "tls", NULL, "%s: the listener talks TLS as it does",
+                                   ctl_printable(proc_base(object->name)));
+        }
+}
+
 static void doctor_program_library(struct doctor *d, const struct closure_object *library)
 {
         const char *soname = elf_dynamic_string(&library->elf, DT_SONAME, 0);
@@ -189,8 +216,10 @@ static void doctor_program_hiredis(struct doctor *d, const struct closure *c)
                            "a copy of hiredis is linked into %s", ctl_printable(copy->path));
         if (library)
                 doctor_program_library(d, library);
-        if (library && !copy)
+        if (library && !copy) {
                 doctor_program_calls(d, c);
+                doctor_program_tls(d, c);
+        }
         if (modules)
                 doctor_row(d, library ? DOCTOR_OK : DOCTOR_WARN, "modules",
                            library ? NULL : "start it and ask `mtshim doctor PID`, or name the module here",

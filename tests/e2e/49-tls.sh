@@ -73,9 +73,20 @@ MT_TLS=own tls_forwarded "an SSL object of the program's" "MTSHIM_TLS_CA_FILE"
 MT_TLS=own MTSHIM_TLS_CA_FILE=$T/ca.pem tls_served "the same, and whom to believe is said"
 (cd "$T" && MT_TLS_CA=ca.pem tls_served "a path from the current directory") || exit 1
 
-sed -i "s,^untilsaid.*,," "$T/forwarded"
-MTSHIM_TLS=off same tls_play <"$T/forwarded" && [ ! -s "$T/shim.err" ] || { show "$T/shim.err"; fail "MTSHIM_TLS=off"; }
+grep -v ^untilsaid "$T/forwarded" >"$T/script" # nothing is said
+MTSHIM_TLS=off same tls_play <"$T/script" && [ ! -s "$T/shim.err" ] || { show "$T/shim.err"; fail "MTSHIM_TLS=off"; }
 ok "forwarded: MTSHIM_TLS=off"
+
+# What mtshim doctor says of such a program.
+doctor_says() {
+        env "${WITH[@]}" "$CTL" doctor "$PROGS/tls_play" >"$T/doctor" 2>&1
+        grep -qE "$1" "$T/doctor" || { show "$T/doctor"; fail "doctor: $1"; }
+}
+doctor_says '^warn +tls +tls_play: redisInitiateSSL'
+MTSHIM_TLS_CA_FILE=$T/ca.pem doctor_says '^ok +tls +tls_play: the listener talks TLS'
+MTSHIM_TLS=off doctor_says '^warn +tls +MTSHIM_TLS=off'
+MTSHIM_TLS_CA_FILE=$T/absent.pem doctor_says "^FAIL +tls +MTSHIM_TLS_CA_FILE=$T/absent.pem: No such file"
+ok "doctor names what stands in the way"
 
 # Written by a client that speaks TLS too.
 sed "s,^foreign \(SET k new\),run redis-cli -p $TLS_PORT --tls --cacert $T/ca.pem \1," "$T/served" >"$T/script"
