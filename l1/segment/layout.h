@@ -112,6 +112,7 @@ enum server_flag {
         SERVER_NO_TRACKING = 1u << 1, /* refused CLIENT TRACKING (old, renamed, ACL): nobody leads before retry_ns */
         SERVER_COSTLY = 1u << 2,      /* more keys invalidated than served: closed until costly_until_ns */
         SERVER_GUARDED = 1u << 3,     /* somebody here was refused, or changed rights: see DOUBT_UNPROVED */
+        SERVER_SECURED = 1u << 4,     /* programs reach it through TLS: an agent does not try without */
 };
 
 /* A Redis server as programs of this host reach it: for TCP the peer's address and port, for a unix socket the

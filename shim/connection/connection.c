@@ -305,6 +305,13 @@ bool connection_server(struct connection *c)
         return true;
 }
 
+/* For an agent, which knows of the server's address alone. */
+static void connection_say_secured(const struct connection *c)
+{
+        if ((mt_load_relaxed(&c->server->flags) & SERVER_SECURED) == 0)
+                atomic_fetch_or_explicit(&c->server->flags, SERVER_SECURED, memory_order_acq_rel);
+}
+
 /* Could a listener reach this server as the program does? Something else than hiredis_ssl, or a copy of it inside of
  * the program, may have secured the connection in a way that we have not seen. */
 static bool connection_within_reach(struct connection *c)
@@ -316,6 +323,8 @@ static bool connection_within_reach(struct connection *c)
         c->endpoint.address.tls = encrypted ? c->tls : NULL;
         if (always && c->endpoint.address.tls == NULL)
                 c->endpoint.address.tls = invalidation_tls_intern(NULL);
+        if (encrypted || always)
+                connection_say_secured(c);
         return c->endpoint.address.tls != NULL || !(encrypted || always);
 }
 

@@ -141,6 +141,17 @@ static bool agent_tend(struct server_shm *server, const struct endpoint *e, bool
 
 /* ------------------------------------------------------------------------------------------------- all servers */
 
+/* A server that is reached through TLS: as the options say, and for a rediss:// URL its name is looked for in the
+ * certificate. False: it cannot be told whom to believe, and a line has said so. */
+static bool agent_secure(struct endpoint *e, const struct target *t, bool secured)
+{
+        const struct invalidation_tls named = {.server_name = t ? t->host : NULL, .check_name = true};
+
+        if (secured || agent.options.tls == INVALIDATION_TLS_ON)
+                e->address.tls = invalidation_tls_intern(t && t->secured ? &named : NULL);
+        return e->address.tls != NULL || !(secured || agent.options.tls == INVALIDATION_TLS_ON);
+}
+
 /* A name with several addresses is well when one of them is: the others may be of a family that the server does not
  * speak. */
 static void agent_tend_target(struct target *t)
@@ -151,7 +162,7 @@ static void agent_tend_target(struct target *t)
         for (unsigned i = 0; i < t->endpoints; i++) {
                 struct server_shm *server = t->endpoint[i].known ? l1_server(agent.l1, &t->endpoint[i].id) : NULL;
 
-                if (server)
+                if (server && agent_secure(&t->endpoint[i], t, t->secured))
                         well |= agent_tend(server, &t->endpoint[i], true);
         }
         agent.unsettled += !well;
@@ -164,7 +175,8 @@ static void agent_tend_segment(void)
         for (uint32_t i = 0; i < SERVER_MAX; i++) {
                 struct server_shm *server = l1_server_at(agent.l1, i);
 
-                if (server && endpoint_of_server(server, &e))
+                if (server && endpoint_of_server(server, &e) &&
+                    agent_secure(&e, NULL, (mt_load_relaxed(&server->flags) & SERVER_SECURED) != 0))
                         agent.unsettled += !agent_tend(server, &e, false);
         }
 }
@@ -270,6 +282,11 @@ static int agent_run(const sigset_t *ends)
         return CTL_OK;
 }
 
+static const char *agent_set(const char *text)
+{
+        return text[0] != '\0' ? text : NULL;
+}
+
 static void agent_configure(void)
 {
         const struct options            *o = &agent.options;
@@ -277,8 +294,15 @@ static void agent_configure(void)
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
                 .touch = o->touch,
-                .user = o->user[0] != '\0' ? o->user : NULL,
-                .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
+                .user = agent_set(o->user),
+                .password_file = agent_set(o->password_file),
+                .tls_use = (enum invalidation_tls_use)o->tls,
+                .tls_verify = (enum invalidation_tls_verify)o->tls_verify,
+                .tls = {.ca_file = agent_set(o->tls_ca_file),
+                        .ca_dir = agent_set(o->tls_ca_dir),
+                        .cert_file = agent_set(o->tls_cert_file),
+                        .key_file = agent_set(o->tls_key_file),
+                        .server_name = agent_set(o->tls_server_name)},
         };
 
         if (o->origin[OPTION_log_level] == ORIGIN_DEFAULT)

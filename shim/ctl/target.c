@@ -106,12 +106,14 @@ const char *target_parse(const char *text, struct target *t)
         t->text = text;
         if (strncmp(text, "redis://", 8) == 0)
                 return target_url(text + 8, t);
+        if (strncmp(text, "rediss://", 9) == 0) {
+                t->secured = true;
+                return target_url(text + 9, t);
+        }
         if (strncmp(text, "unix:", 5) == 0)
                 return target_path(text + (strncmp(text, "unix://", 7) == 0 ? 7 : 5), t);
-        if (scheme && scheme < text + strcspn(text, "/:"))
-                return "no such scheme";
         if (scheme)
-                return strncmp(text, "rediss:", 7) == 0 ? "an agent cannot speak TLS" : "no such scheme";
+                return "no such scheme";
         return strchr(text, '/') ? target_path(text, t) : target_host(text, t);
 }
 

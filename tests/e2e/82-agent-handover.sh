@@ -74,9 +74,11 @@ kill -KILL "$WATCH_PID"
 agent_stop TERM
 ok "the place of a stopped program is taken with a flush"
 
-# It dies while the heir waits for its proof.
+# It dies while the heir waits for its proof: what was written before the heir listened was heard by nobody.
 watch_start dies
+printf 'connect c\nwarm c calm\n' | shim play >/dev/null || fail "calm: not warm"
 kill -STOP "$WATCH_PID"
+cli SET calm unheard >/dev/null
 "$CTL" agent --server "$SOCK" >/dev/null 2>"$T/fifth.err" &
 AGENT=$!
 own
@@ -84,6 +86,8 @@ two_listeners() { [ "$(listeners)" -eq 2 ]; }
 await 2 two_listeners || fail "no heir listens"
 kill -KILL "$WATCH_PID"
 await 2 led || { "$CTL" stat; fail "the heir of the dead does not lead"; }
+printf 'connect c\ncmd c GET calm\n' | shim play >"$T/calm" || { cat "$T/calm"; fail "play"; }
+grep -q unheard "$T/calm" || { cat "$T/calm"; fail "what the dead leader never heard is not seen by others"; }
 agent_stop TERM
 ok "the leader dies while its heir waits"
 
