@@ -14,6 +14,7 @@
 #   make valgrind      unit tests under memcheck      make tidy         clang-tidy and cppcheck
 #   make bench         beside the others, RESULTS.md  make format       clang-format over the tree
 #   make bench-deps    what bench compares with       make bench-check  one tiny batch of each side
+#   make bench-listener  a flood of foreign writes, and hits meanwhile; QUICK=1 for a shorter look
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make bench-hosts   what 1 to 256 listeners cost one server, HOSTS.md; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
@@ -55,10 +56,12 @@ FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
 RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
 HOSTS_C := $(sort $(wildcard bench/hosts/*.c))
+FLOOD_C := bench/listener/flood.c
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) $(HOSTS_C)
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) $(HOSTS_C) \
+           $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -159,7 +162,7 @@ CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 unit-programs: $(UNIT)
 alone-programs: $(ALONE)
 programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
-bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report empty.so)
+bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report flood empty.so)
 
 $(BUILD)/unit/check_tls: CHECK_LD += -lssl -lcrypto
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
@@ -187,6 +190,11 @@ $(BUILD)/bench/hitratio: $(foreach f,$(RATIO_C),$(call OBJ,$f)) $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $$(pkg-config --libs glib-2.0) -lz -lbsd -lm
+
+$(BUILD)/bench/flood: $(foreach f,$(FLOOD_C),$(call OBJ,$f)) $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lhiredis -lbsd
 
 # Plain hiredis programs; a comment "// build: -shared -ldl" at the top of one adds to its command line.
 PROG_CC = $(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) $(WERROR) -MMD -MP -MF $@.d
@@ -273,7 +281,7 @@ fuzz:
 # -------------------------------------------------------------------------------------------------------- tests
 
 .PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind tidy format
-.PHONY: bench bench-check bench-deps
+.PHONY: bench bench-check bench-listener bench-deps
 deps:
 	$(Q)tests/deps/install tests/deps/packages.txt tests/e2e/packages.txt
 deps-matrix: $(MATRIX)/usr/include/hiredis/hiredis.h
@@ -308,6 +316,8 @@ bench: all bench-programs
 bench-check: all bench-programs $(HOSTS)
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)bench/check $(BUILD)
+bench-listener: all bench-programs
+	$(Q)bench/listener/run $(BUILD) $(if $(QUICK),quick,full)
 bench-deps:
 	$(Q)tests/deps/install tests/deps/packages.txt bench/packages.txt
 

@@ -7,8 +7,8 @@
 
 enum { APPLY_AHEAD = 16 };
 
-/* Applied since the last apply_settle(): counters are added to once per read, not once per key. Keys wait a moment until
- * there are some: their buckets are asked for meanwhile, which in a large index are in no cache. */
+/* Applied since the last apply_settle(): counters are added to once per read, not once per key. Keys wait a moment
+ * until there are some: their buckets are asked for meanwhile, which in a large index are in no cache. */
 struct apply {
         uint64_t keys;
         uint64_t slots;             /* that held something */
