@@ -53,10 +53,11 @@ ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
 RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
+CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C)
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
