@@ -54,7 +54,7 @@ const char *server_address(const struct server *server); /* "127.0.0.1:port" */
 const char *server_folder(const struct server *server);
 /* By its unix socket, with a timeout for connecting and for each reply; 0: none. NULL: it cannot be reached. */
 redisContext *server_connect(const struct server *server, unsigned timeout_ms);
-/* One command on a connection of its own, 10 s at most, the reply dropped: false if there was none or it is an error. */
+/* One command on a connection of its own, 10 s at most; the reply is dropped. False: none came, or an error. */
 __attribute__((format(printf, 2, 3))) bool server_say(const struct server *server, const char *format, ...);
 
 #endif
