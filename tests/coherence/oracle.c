@@ -186,18 +186,26 @@ void oracle_closed(struct key *key)
         }
 }
 
-struct loss *oracle_loss_begin(struct oracle *o, enum loss_kind kind, uint32_t databases)
+static struct loss *oracle_loss(struct oracle *o, const struct loss *what)
 {
         uint32_t     n = atomic_load(&o->losses);
         struct loss *loss = &o->loss[n % ORACLE_LOSSES];
 
-        atomic_store(&loss->end_ns, 0);
-        loss->kind = kind;
-        loss->databases = databases;
-        loss->from_ns = loss->to_ns = 0;
+        *loss = *what;
         atomic_store(&loss->begin_ns, oracle_now_ns());
         atomic_store(&o->losses, n + 1);
         return loss;
+}
+
+struct loss *oracle_loss_begin(struct oracle *o, uint32_t databases)
+{
+        return oracle_loss(o, &(struct loss){.kind = LOSS_ABSENT, .databases = databases});
+}
+
+struct loss *oracle_loss_begin_back(struct oracle *o, uint32_t databases, uint64_t from_ns, uint64_t to_ns)
+{
+        return oracle_loss(
+                o, &(struct loss){.kind = LOSS_BACK, .databases = databases, .from_ns = from_ns, .to_ns = to_ns});
 }
 
 void oracle_loss_end(struct loss *loss)
@@ -306,14 +314,15 @@ static uint64_t oracle_later(uint64_t a, uint64_t b)
 static uint64_t oracle_until_ns(const struct oracle *o, const struct key *key, const struct look *l, uint64_t newest,
                                 uint64_t end_ns)
 {
-        uint64_t until_ns = oracle_earlier(oracle_superseded_ns(key, l->seq, newest, 0), oracle_lost_ns(o, key, l->by_ns));
-        int      at = oracle_newest_loss(o, key, end_ns);
+        uint64_t until_ns =
+                oracle_earlier(oracle_superseded_ns(key, l->seq, newest, 0), oracle_lost_ns(o, key, l->by_ns));
+        int at = oracle_newest_loss(o, key, end_ns);
 
         if (at >= 0 && o->loss[at].kind == LOSS_BACK && oracle_was_then(key, l, newest, &o->loss[at])) {
                 uint64_t over_ns = atomic_load(&o->loss[at].end_ns);
 
-                until_ns = oracle_later(until_ns, over_ns == 0 ? UINT64_MAX
-                                                               : oracle_superseded_ns(key, 0, newest, over_ns));
+                until_ns = oracle_later(until_ns,
+                                        over_ns == 0 ? UINT64_MAX : oracle_superseded_ns(key, 0, newest, over_ns));
         }
         return until_ns;
 }
@@ -391,8 +400,8 @@ static enum verdict oracle_judge_nil(const struct oracle *o, const struct key *k
                 uint64_t           over_ns = atomic_load(&loss->end_ns);
                 struct look        mine = oracle_look(key, read->own_seq);
 
-                until_ns = oracle_later(until_ns, over_ns == 0 ? UINT64_MAX
-                                                               : oracle_superseded_ns(key, 0, newest, over_ns));
+                until_ns = oracle_later(until_ns,
+                                        over_ns == 0 ? UINT64_MAX : oracle_superseded_ns(key, 0, newest, over_ns));
                 own = own || over_ns == 0 || over_ns > mine.sent_ns;
         }
         read->age_ns = oracle_age(until_ns, read->begin_ns);

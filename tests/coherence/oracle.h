@@ -1,4 +1,5 @@
-/* oracle.h - what was written, acknowledged and lost when: shared memory beside the segment, by which each read is judged.
+/* oracle.h - what was written, acknowledged and lost when: shared memory beside the segment, by which each read is
+ * judged.
  *
  * A key has one writer at a time, and its writes have sequences 1, 2, 3 ...; a delete is a write too. The writer tells
  * before it sends and after it was answered. A write that got no answer is in doubt: it may be executed at any time
@@ -15,8 +16,8 @@
  * that was acknowledged before a loss began is gone when it has ended; one that was sent after its end is not touched.
  *
  * A read is judged by the age of what it returned: the time from when something newer was known to all (its
- * acknowledgement, the end of a loss) to when the read began. All times: CLOCK_MONOTONIC, ns, taken outside the interval
- * that they bound, so that a process that stands still in between makes an age smaller, never larger. */
+ * acknowledgement, the end of a loss) to when the read began. All times: CLOCK_MONOTONIC, ns, taken outside the
+ * interval that they bound, so that a process that stands still in between makes an age smaller, never larger. */
 #ifndef MT_COHERENCE_ORACLE_H
 #define MT_COHERENCE_ORACLE_H
 
@@ -40,7 +41,9 @@ enum {
         ORACLE_ROWS = 64, /* kinds of injections */
         ORACLE_AGES = 10,
         ORACLE_VALUE_MAX = 192 * 1024,
+        ORACLE_CROWD_KEYS = 4000,
 };
+#define ORACLE_CROWD "crowd" /* what keys are called that only fill L1, with a colon and a number */
 
 enum entry_kind { ENTRY_VALUE, ENTRY_DELETE };
 
@@ -59,7 +62,7 @@ struct key {
 
 /* Who writes keys first .. first + count - 1. Outlives the process that has the seat. */
 struct writer {
-        uint32_t         first, count;
+        uint32_t         first, count, nameless; /* 1: its connections may have lost their name */
         _Atomic uint64_t connection;   /* serial number of the one it writes by: its name at the server; 0: none */
         _Atomic uint64_t fence_wanted; /* that serial, until it is gone from the server: then 0, stored by the fence */
 };
@@ -114,7 +117,14 @@ struct finding {
 
 /* ------------------------------------------------------------------------------------------------------ the rest */
 
-enum seat_role { SEAT_EMPTY, SEAT_SHIMMED, SEAT_FOREIGN, SEAT_CLI };
+enum seat_role {
+        SEAT_EMPTY,
+        SEAT_SHIMMED,
+        SEAT_HAND,  /* shimmed, is never hurt, and does what it is told to */
+        SEAT_CROWD, /* shimmed, reads many keys that nobody else needs */
+        SEAT_FOREIGN,
+        SEAT_CLI, /* by redis-cli */
+};
 enum { NO_WRITER = UINT32_MAX };
 
 struct seat_thread {
@@ -135,28 +145,28 @@ struct seat {
         struct seat_thread thread[ORACLE_SEAT_THREADS];
 };
 
-/* What the hand (the shimmed process that nobody hurts) shall send, and what became of it. */
+/* What the hand shall send, and what became of it. */
 enum hand_state { HAND_IDLE, HAND_WANTED, HAND_DONE, HAND_FAILED };
 
 struct oracle {
-        uint64_t          seed, bound_ns;
-        uint32_t          keys, database_0_keys; /* [0, those) are in database 0, the rest in database 2 */
-        uint32_t          quiet_from;            /* of each database the last so many are hardly ever written */
-        uint32_t          no_px;                 /* 1: no key gets a time to live (the server's clock is moved) */
-        _Atomic uint64_t  serial;                /* of connections: the next one's */
-        _Atomic bool      stop;
-        _Atomic uint32_t  calm;   /* writers hold back */
-        _Atomic uint64_t  faults; /* bit n: injection n is there, or was less than the bound ago */
-        _Atomic uint64_t  worst_ns[ORACLE_ROWS + 1]; /* oldest value seen while it was; the last: while none was */
-        _Atomic uint32_t  hand;
-        char              hand_command[64];
-        _Atomic uint32_t  losses;
-        struct loss       loss[ORACLE_LOSSES];
-        _Atomic uint32_t  findings; /* may exceed what there is room for */
-        struct finding    finding[ORACLE_FINDINGS];
-        struct seat       seat[ORACLE_SEATS];
-        struct writer     writer[ORACLE_WRITERS];
-        struct key        key[ORACLE_KEYS];
+        uint64_t         seed, bound_ns;
+        uint32_t         keys, database_0_keys; /* [0, those) are in database 0, the rest in database 2 */
+        uint32_t         no_px;                 /* 1: no key gets a time to live (the server's clock is moved) */
+        _Atomic uint64_t serial;                /* of connections: the next one's */
+        _Atomic bool     stop;
+        _Atomic bool     calm;                      /* writers hold back */
+        _Atomic bool     crowded;                   /* the crowd reads */
+        _Atomic uint64_t faults;                    /* bit n: injection n is there, or was less than the bound ago */
+        _Atomic uint64_t worst_ns[ORACLE_ROWS + 1]; /* oldest value seen while it was; the last: while none was */
+        _Atomic uint32_t hand;
+        char             hand_command[64];
+        _Atomic uint32_t losses;
+        struct loss      loss[ORACLE_LOSSES];
+        _Atomic uint32_t findings; /* may exceed what there is room for */
+        struct finding   finding[ORACLE_FINDINGS];
+        struct seat      seat[ORACLE_SEATS];
+        struct writer    writer[ORACLE_WRITERS];
+        struct key       key[ORACLE_KEYS];
 };
 
 static inline uint64_t oracle_now_ns(void)
@@ -209,7 +219,8 @@ void     oracle_refused(struct key *key, uint64_t seq);
 void oracle_closed(struct key *key);
 
 /* What the server loses, by the parent alone, one after the other. */
-struct loss *oracle_loss_begin(struct oracle *o, enum loss_kind kind, uint32_t databases);
+struct loss *oracle_loss_begin(struct oracle *o, uint32_t databases);
+struct loss *oracle_loss_begin_back(struct oracle *o, uint32_t databases, uint64_t from_ns, uint64_t to_ns);
 void         oracle_loss_end(struct loss *loss);
 
 /* ------------------------------------------------------------------------------------------------------- the judge */
@@ -230,6 +241,6 @@ enum verdict oracle_judge(const struct oracle *o, struct oracle_read *read);
 void oracle_note(struct oracle *o, uint32_t seat, uint32_t thread, bool bare, const struct oracle_read *read,
                  enum verdict verdict, uint64_t faults);
 
-extern const uint64_t    oracle_age_ns[ORACLE_AGES]; /* upper ends; the first is 0, the last has none */
+extern const uint64_t oracle_age_ns[ORACLE_AGES]; /* upper ends; the first is 0, the last has none */
 
 #endif
