@@ -116,11 +116,13 @@ enum hurt_takes {
 struct hurt {
         const struct injection *row;
         uint64_t                from_ns, until_ns;
-        uint32_t                choice; /* drawn before: whom, which way */
-        uint32_t                ms;     /* how long it was meant to be */
-        unsigned                seat;
-        redisContext           *c;
-        struct loss            *loss;
+        uint64_t                seed; /* drawn before: whom, which way */
+        uint32_t                ms;   /* how long it is meant to be */
+        /* The row's own. */
+        uint64_t      next_ns;
+        unsigned      seat;
+        redisContext *c;
+        struct loss  *loss;
 };
 
 struct injection {
@@ -132,6 +134,8 @@ struct injection {
         bool (*apply)(struct chaos *c, struct hurt *h);
         /* NULL: it is over when it is done. */
         void (*heal)(struct chaos *c, struct hurt *h);
+        /* Called about every millisecond while it is there, or NULL. */
+        void (*again)(struct chaos *c, struct hurt *h);
 };
 
 /* hurts.c: the table, at most ORACLE_ROWS rows. */

@@ -120,16 +120,13 @@ static void chaos_run(struct chaos *c)
 
 /* ------------------------------------------------------------------------------------------------------- options */
 
-static char chaos_beside[4096];
-
-static const char *chaos_path(const char *folder, const char *name)
+static const char *chaos_path(const char *path)
 {
-        char path[4096 + 64];
+        const char *whole = realpath(path, NULL);
 
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        if (realpath(path, chaos_beside) == NULL)
+        if (whole == NULL)
                 err(2, "%s", path);
-        return strdup(chaos_beside);
+        return whole;
 }
 
 static enum chaos_mode chaos_mode_named(const char *name)
@@ -161,6 +158,7 @@ static void chaos_options(struct chaos *c, int argc, char **argv)
                 {"verbose", no_argument, NULL, 'v'},        {0},
         };
         const char *build = "build", *library = NULL;
+        char        beside[4096 + 16];
         int         o;
 
         while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -177,8 +175,9 @@ static void chaos_options(struct chaos *c, int argc, char **argv)
                 default: errx(2, "see the head of tests/coherence/coherence.c");
                 }
         }
-        c->build = chaos_path(build, ".");
-        c->library = library != NULL ? chaos_path(".", library) : chaos_path(build, "libmtshim.so");
+        c->build = chaos_path(build);
+        snprintf(beside, sizeof beside, "%s/libmtshim.so", c->build);
+        c->library = chaos_path(library != NULL ? library : beside);
 }
 
 int main(int argc, char **argv)

@@ -7,14 +7,27 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DATABASES_ALL = 1u << 0 | 1u << 2 };
+enum { DATABASES_ALL = 1u << 0 | 1u << 2, FORKS = 4 };
 
 /* ------------------------------------------------------------------------------------------------ the listener */
 
 static bool kill_listener(struct chaos *c, struct hurt *h)
 {
-        (void)h;
+        h->next_ns = oracle_now_ns() + oracle_below(&h->seed, 30) * ORACLE_MS;
         return server_say(c->server, "CLIENT KILL TYPE pubsub");
+}
+
+/* Time and again: between two connections nobody listens, and it takes a write just then to prove it. */
+static void kill_listener_again(struct chaos *c, struct hurt *h)
+{
+        if (oracle_now_ns() >= h->next_ns)
+                kill_listener(c, h);
+}
+
+static void nothing_to_heal(struct chaos *c, struct hurt *h)
+{
+        (void)c;
+        (void)h;
 }
 
 static bool kill_all(struct chaos *c, struct hurt *h)
@@ -35,7 +48,7 @@ static bool small_buffer(struct chaos *c, struct hurt *h)
         if (s == NULL || !server_say(c->server, "CONFIG SET client-output-buffer-limit %s", "pubsub 8192 4096 1"))
                 return false;
         for (int i = 0; i < KEYS; i++) {
-                snprintf(name[i], sizeof name[i], "flood:%u:%d", h->choice % 7, i);
+                snprintf(name[i], sizeof name[i], "flood:%u:%d", (unsigned)(h->seed % 7), i);
                 argv[1 + 2 * i] = name[i];
                 argv[2 + 2 * i] = "";
         }
@@ -59,7 +72,7 @@ static void usual_buffer(struct chaos *c, struct hurt *h)
 
 static bool one_of(struct chaos *c, struct hurt *h, bool leader)
 {
-        h->seat = leader ? seats_of(c, gauge_leader(c->gauge)) : h->choice % SEATS_USED;
+        h->seat = leader ? seats_of(c, gauge_leader(c->gauge)) : (unsigned)(h->seed % SEATS_USED);
         return h->seat != SEATS_USED && h->seat != SEAT_OF_HAND && c->chair[h->seat].pid > 0;
 }
 
@@ -134,7 +147,7 @@ static bool fork_all(struct chaos *c, struct hurt *h)
         (void)h;
         for (unsigned i = 0; i < SEATS_USED; i++) {
                 if (c->oracle->seat[i].role == SEAT_SHIMMED)
-                        atomic_store(&c->oracle->seat[i].fork_wanted, 1);
+                        atomic_store(&c->oracle->seat[i].fork_wanted, FORKS);
         }
         return true;
 }
@@ -246,7 +259,7 @@ static void kill_script(struct chaos *c, struct hurt *h)
 
 static bool pause_clients(struct chaos *c, struct hurt *h)
 {
-        return server_say(c->server, "CLIENT PAUSE %u %s", h->ms, h->choice % 2 ? "ALL" : "WRITE");
+        return server_say(c->server, "CLIENT PAUSE %u %s", h->ms, h->seed % 2 ? "ALL" : "WRITE");
 }
 
 static void clients_go_on(struct chaos *c, struct hurt *h)
@@ -273,8 +286,8 @@ static bool hand_does(struct chaos *c, const char *command)
 /* Again and again until it is known to have been done: once too often is no harm. */
 static bool flush(struct chaos *c, struct hurt *h, const char *verb, uint32_t databases)
 {
-        const char *how = h->choice % 2 ? "SYNC" : "ASYNC";
-        bool        by_hand = h->choice / 2 % 2 || !(c->features & HAS_FOREIGN);
+        const char *how = h->seed % 2 ? "SYNC" : "ASYNC";
+        bool        by_hand = h->seed / 2 % 2 || !(c->features & HAS_FOREIGN);
         char        command[32];
 
         snprintf(command, sizeof command, "%s %s", verb, how);
@@ -367,28 +380,28 @@ static void crowd_out(struct chaos *c, struct hurt *h)
 #define BY_HAND (TAKES_SERVER | TAKES_DATA | TAKES_LINK) /* the hand must be answered */
 #define MEMORY  (TAKES_SERVER | TAKES_MEMORY)
 const struct injection injections[] = {
-        /* name           weight  takes    needs         ms: min, max  apply, heal */
-        {"kill-listener",    8, SERVER,  0,               0,    0, kill_listener, NULL},
-        {"kill-all",         4, SERVER,  0,               0,    0, kill_all, NULL},
-        {"small-buffer",     4, SERVER,  HAS_TRACKING,  100,  300, small_buffer, usual_buffer},
-        {"stop-leader",     10, WORKERS, 0,              20, 1500, stop_leader, go_on},
-        {"kill-leader",      8, WORKERS, 0,               0,    0, kill_leader, NULL},
-        {"stop-worker",      6, WORKERS, 0,              20,  800, stop_worker, go_on},
-        {"kill-worker",      6, WORKERS, 0,               0,    0, kill_worker, NULL},
-        {"stop-everybody",   3, WORKERS, 0,              20,  800, stop_everybody, all_go_on},
-        {"kill-everybody",   3, WORKERS, 0,               0,    0, kill_everybody, NULL},
-        {"fork",             6, 0,       0,               0,    0, fork_all, NULL},
-        {"stop-server",      6, SERVER,  0,              20,  800, stop_server, continue_server},
-        {"kill-server",      4, SERVER,  0,               0,  300, kill_server, start_server},
-        {"end-server",       3, SERVER,  0,               0,  300, end_server, start_server},
-        {"lose-server",      4, DATA,    0,               0,  300, lose_server, start_empty_server},
-        {"debug-sleep",      4, SERVER,  0,              20,  800, sleep_server, server_awakes},
-        {"busy-script",      4, SERVER,  0,              40,  800, busy_script, kill_script},
-        {"client-pause",     4, SERVER,  0,              20,  800, pause_clients, clients_go_on},
-        {"flushall",         5, BY_HAND, 0,               0,    0, flush_all, NULL},
-        {"flushdb",          4, BY_HAND, 0,               0,    0, flush_database, NULL},
-        {"swapdb",           5, BY_HAND, 0,              20,  500, swap, swap_back},
-        {"crowd",            5, MEMORY,  0,             200,  800, crowd_in, crowd_out},
+        /* name           weight  takes    needs         ms: min, max  apply, heal, again */
+        {"kill-listener",    8, SERVER,  0,               0,  400, kill_listener, nothing_to_heal, kill_listener_again},
+        {"kill-all",         4, SERVER,  0,               0,    0, kill_all, NULL, NULL},
+        {"small-buffer",     4, SERVER,  HAS_TRACKING,  100,  300, small_buffer, usual_buffer, NULL},
+        {"stop-leader",     10, WORKERS, 0,              20, 1500, stop_leader, go_on, NULL},
+        {"kill-leader",      8, WORKERS, 0,               0,    0, kill_leader, NULL, NULL},
+        {"stop-worker",      6, WORKERS, 0,              20,  800, stop_worker, go_on, NULL},
+        {"kill-worker",      6, WORKERS, 0,               0,    0, kill_worker, NULL, NULL},
+        {"stop-everybody",   3, WORKERS, 0,              20,  800, stop_everybody, all_go_on, NULL},
+        {"kill-everybody",   3, WORKERS, 0,               0,    0, kill_everybody, NULL, NULL},
+        {"fork",             6, 0,       0,               0,    0, fork_all, NULL, NULL},
+        {"stop-server",      6, SERVER,  0,              20,  800, stop_server, continue_server, NULL},
+        {"kill-server",      4, SERVER,  0,               0,  300, kill_server, start_server, NULL},
+        {"end-server",       3, SERVER,  0,               0,  300, end_server, start_server, NULL},
+        {"lose-server",      4, DATA,    0,               0,  300, lose_server, start_empty_server, NULL},
+        {"debug-sleep",      4, SERVER,  0,              20,  800, sleep_server, server_awakes, NULL},
+        {"busy-script",      4, SERVER,  0,              40,  800, busy_script, kill_script, NULL},
+        {"client-pause",     4, SERVER,  0,              20,  800, pause_clients, clients_go_on, NULL},
+        {"flushall",         5, BY_HAND, 0,               0,    0, flush_all, NULL, NULL},
+        {"flushdb",          4, BY_HAND, 0,               0,    0, flush_database, NULL, NULL},
+        {"swapdb",           5, BY_HAND, 0,              20,  500, swap, swap_back, NULL},
+        {"crowd",            5, MEMORY,  0,             200,  800, crowd_in, crowd_out, NULL},
 };
 /* clang-format on */
 const unsigned injection_count = sizeof injections / sizeof injections[0];

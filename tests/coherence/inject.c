@@ -131,7 +131,7 @@ static void plan_prepare(struct chaos *c)
 
                 if (row == NULL)
                         return;
-                *h = (struct hurt){.row = row, .choice = (uint32_t)oracle_draw(&p->seed), .seat = SEATS_USED};
+                *h = (struct hurt){.row = row, .seed = oracle_draw(&p->seed), .seat = SEATS_USED};
                 h->ms = row->min_ms + (uint32_t)oracle_below(&p->seed, row->max_ms - row->min_ms + 1);
                 h->from_ns = now_ns + oracle_below(&p->seed, p->hurts == 0 ? 50 : 500) * ORACLE_MS;
                 h->until_ns = h->from_ns + h->ms * ORACLE_MS;
@@ -200,6 +200,8 @@ static bool plan_turn(struct chaos *c)
                         plan_apply(c, h);
                 else if (h->until_ns != 0 && h->from_ns == UINT64_MAX && now_ns >= h->until_ns)
                         plan_heal(c, h);
+                else if (h->until_ns != 0 && h->from_ns == UINT64_MAX && h->row->again != NULL)
+                        h->row->again(c, h);
                 more = more || h->until_ns != 0;
         }
         return more;

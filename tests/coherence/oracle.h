@@ -140,7 +140,7 @@ struct seat_thread {
 struct seat {
         uint32_t           role, threads;
         char               address[108]; /* what its connections connect to: a path, or host:port */
-        _Atomic uint32_t   fork_wanted;  /* by the parent; taken by one thread */
+        _Atomic uint32_t   fork_wanted;  /* so many times */
         _Atomic uint64_t   forks;
         struct seat_thread thread[ORACLE_SEAT_THREADS];
 };

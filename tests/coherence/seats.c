@@ -29,7 +29,7 @@ static const struct layout {
         {1, SEAT_SHIMMED, {{1, 0, 12}, {1, 2, 12}, {1, 0, 0}}},
         {2, SEAT_SHIMMED, {{1, 0, 0}, {1, 0, 0}, {1, 0, 0}}},
         {3, SEAT_SHIMMED, {{1, 0, 0}, {1, 2, 0}}},
-        {4, SEAT_FOREIGN, {{1, 0, 12}, {1, 0, 12}, {1, 2, 8}, {1, 0, 0}}},
+        {4, SEAT_FOREIGN, {{1, 0, 16}, {1, 0, 16}, {1, 2, 12}, {1, 0, 0}}},
         {5, SEAT_CLI, {{1, 0, 8}}},
         {SEAT_OF_HAND, SEAT_HAND, {{1, 0, 0}}},
         {SEAT_OF_CROWD, SEAT_CROWD, {{1, 0, 0}}},

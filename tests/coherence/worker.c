@@ -7,6 +7,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BURST = 16, BURST_BARE = 4, TWINS_MS = 250, HAND_PATIENCE_MS = 20000 };
+enum { BURST = 16, BURST_BARE = 4, TWIN_READS = 24, TWIN_BEHIND_US = 30000, HAND_PATIENCE_MS = 20000 };
 
 struct oracle       *oracle;
 struct seat         *seat;
@@ -203,54 +204,63 @@ void thread_read(struct thread *t, uint32_t key)
         freeReplyObject(reply);
 }
 
-/* Of the thread's database: mostly what is much written, much of the rest what is hardly written at all. */
+/* Of the thread's database, all alike; of a third of the reads, what is in front. */
 static uint32_t thread_pick(struct thread *t)
 {
         uint32_t first = t->note->database == 0 ? 0 : oracle->database_0_keys;
         uint32_t count = t->note->database == 0 ? oracle->database_0_keys : oracle->keys - oracle->database_0_keys;
         uint32_t a = (uint32_t)oracle_below(&t->seed, count), b = (uint32_t)oracle_below(&t->seed, count);
 
-        return first + (a < b || oracle_below(&t->seed, 3) == 0 ? a : b);
+        return first + (oracle_below(&t->seed, 3) != 0 || a < b ? a : b);
 }
 
 /* -------------------------------------------------------------------------------------------------------- twins */
 
-/* Both sides of a fork read the same keys in the same order, and both fill what they miss: whatever they would draw
- * alike, they draw for the same key. */
-static void twins_read(struct thread *t, uint64_t seed, uint64_t until_ns)
+/* Both sides of a fork read the same keys in the same order, one a little behind the other: whatever they draw alike
+ * for what they miss, they draw for the same key, and where replies take their time a write comes in between. */
+static void twin_reads(struct thread *t, uint64_t seed)
 {
-        while (oracle_now_ns() < until_ns && !worker_stops()) {
-                if (!t->up && !thread_connect(t))
-                        continue;
-                t->seed = seed = oracle_seed(seed, 1);
-                for (int i = 0; i < 8 && t->up; i++)
-                        thread_read(t, thread_pick(t));
-        }
+        t->seed = seed;
+        for (int i = 0; i < TWIN_READS && t->up && !worker_stops(); i++)
+                thread_read(t, thread_pick(t));
 }
 
-__attribute__((noreturn)) static void twin_life(struct thread *t, uint64_t seed, uint64_t until_ns)
+__attribute__((noreturn)) static void twin_life(struct thread *t, uint64_t seed, int ready)
 {
+        alarm(10);
         t->c = NULL; /* the other side's */
         t->up = false;
         t->writer = NULL;
         memset(t->own, 0, sizeof t->own);
         memset(t->seen, 0, ORACLE_KEYS * sizeof *t->seen);
-        alarm(10);
-        twins_read(t, seed, until_ns);
+        while (!t->up && !worker_stops())
+                thread_connect(t);
+        if (write(ready, "", 1) == 1) {
+                worker_pause_us((unsigned)oracle_below(&seed, TWIN_BEHIND_US));
+                twin_reads(t, oracle_seed(seed, 0));
+        }
         _exit(0);
 }
 
 static void thread_fork(struct thread *t)
 {
-        uint64_t seed = oracle_draw(&t->seed), until_ns = oracle_now_ns() + TWINS_MS * ORACLE_MS;
-        pid_t    pid = fork();
+        uint64_t seed = oracle_draw(&t->seed), other = seed;
+        int      ready[2];
+        pid_t    pid;
+        char     byte;
 
-        if (pid < 0)
+        if (pipe2(ready, O_CLOEXEC) != 0)
                 return;
+        pid = fork();
         if (pid == 0)
-                twin_life(t, seed, until_ns);
-        atomic_fetch_add(&seat->forks, 1);
-        twins_read(t, seed, until_ns);
+                twin_life(t, seed, ready[1]);
+        close(ready[1]);
+        oracle_below(&other, TWIN_BEHIND_US);
+        if (pid > 0 && read(ready[0], &byte, 1) == 1) {
+                atomic_fetch_add(&seat->forks, 1);
+                twin_reads(t, oracle_seed(other, 0));
+        }
+        close(ready[0]);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- life */
@@ -287,10 +297,16 @@ static void crowd_turn(struct thread *t)
         worker_pause_us(500);
 }
 
+static bool thread_shall_fork(void)
+{
+        uint32_t wanted = atomic_load(&seat->fork_wanted);
+
+        return wanted != 0 && atomic_compare_exchange_strong(&seat->fork_wanted, &wanted, wanted - 1);
+}
+
 static void thread_turn(struct thread *t)
 {
         unsigned burst = t->bare ? BURST_BARE : BURST;
-        uint32_t wanted = 1;
 
         if (seat->role == SEAT_CROWD) {
                 crowd_turn(t);
@@ -302,7 +318,7 @@ static void thread_turn(struct thread *t)
                 thread_read(t, thread_pick(t));
         if (t->index == 0 && seat->role == SEAT_HAND && t->up)
                 hand_obey(t);
-        if (t->index == 0 && atomic_compare_exchange_strong(&seat->fork_wanted, &wanted, 0))
+        if (t->index == 0 && t->up && thread_shall_fork())
                 thread_fork(t);
         worker_pause_us(200 + (unsigned)oracle_below(&t->seed, 1200));
 }
