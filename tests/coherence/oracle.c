@@ -275,31 +275,6 @@ static int oracle_newest_loss(const struct oracle *o, const struct key *key, uin
         return ORACLE_NO_SUCH;
 }
 
-/* When was it known to all that what was executed by by_ns is lost: the end of the first loss that began later.
- * UINT64_MAX: it is not, as far as is known. */
-static uint64_t oracle_lost_ns(const struct oracle *o, const struct key *key, uint64_t by_ns)
-{
-        uint64_t lost_ns = UINT64_MAX;
-        uint32_t n = atomic_load(&o->losses);
-
-        for (uint32_t i = n; by_ns != 0 && i > 0 && i + ORACLE_LOSSES > n; i--) {
-                const struct loss *loss = &o->loss[(i - 1) % ORACLE_LOSSES];
-                uint64_t           end_ns = atomic_load(&loss->end_ns);
-
-                if (atomic_load(&loss->begin_ns) <= by_ns)
-                        break;
-                if (oracle_concerns(loss, key) && end_ns != 0)
-                        lost_ns = end_ns;
-        }
-        return lost_ns;
-}
-
-/* Could this sequence have been the key's value at some moment between the loss's from_ns and to_ns? */
-static bool oracle_was_then(const struct key *key, const struct look *l, uint64_t newest, const struct loss *loss)
-{
-        return l->sent_ns < loss->to_ns && oracle_superseded_ns(key, l->seq, newest, 0) > loss->from_ns;
-}
-
 static uint64_t oracle_earlier(uint64_t a, uint64_t b)
 {
         return a < b ? a : b;
@@ -310,21 +285,63 @@ static uint64_t oracle_later(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
-/* Until when this sequence may be believed: as a write, and as what a loss brought back. */
-static uint64_t oracle_until_ns(const struct oracle *o, const struct key *key, const struct look *l, uint64_t newest,
-                                uint64_t end_ns)
+/* Times at which a sequence may have been the key's value: from_ns, until it was known to all that it is not. */
+struct reign {
+        uint64_t from_ns, until_ns;
+};
+
+/* All reigns of one sequence: as a write, then as what losses brought back. */
+struct reigns {
+        struct reign reign[32];
+        unsigned     count;
+};
+
+static bool oracle_reigned(const struct reigns *r, const struct loss *loss)
 {
-        uint64_t until_ns =
-                oracle_earlier(oracle_superseded_ns(key, l->seq, newest, 0), oracle_lost_ns(o, key, l->by_ns));
-        int at = oracle_newest_loss(o, key, end_ns);
-
-        if (at >= 0 && o->loss[at].kind == LOSS_BACK && oracle_was_then(key, l, newest, &o->loss[at])) {
-                uint64_t over_ns = atomic_load(&o->loss[at].end_ns);
-
-                until_ns = oracle_later(until_ns,
-                                        over_ns == 0 ? UINT64_MAX : oracle_superseded_ns(key, 0, newest, over_ns));
+        for (unsigned i = 0; i < r->count; i++) {
+                if (r->reign[i].from_ns < loss->to_ns && r->reign[i].until_ns > loss->from_ns)
+                        return true;
         }
-        return until_ns;
+        return false;
+}
+
+/* What was executed before a loss began is gone when that is over, unless it is brought back; then it reigns until a
+ * write that was sent after, or until the next loss. */
+static void oracle_meet(struct reigns *r, const struct key *key, const struct look *l, uint64_t newest,
+                        const struct loss *loss)
+{
+        uint64_t     begin_ns = atomic_load(&loss->begin_ns), end_ns = atomic_load(&loss->end_ns);
+        bool         back = loss->kind == LOSS_BACK && oracle_reigned(r, loss);
+        struct reign again = {begin_ns, UINT64_MAX};
+
+        for (unsigned i = 0; end_ns != 0 && i < r->count; i++) {
+                if (i > 0 || (l->by_ns != 0 && l->by_ns < begin_ns))
+                        r->reign[i].until_ns = oracle_earlier(r->reign[i].until_ns, end_ns);
+        }
+        if (end_ns != 0)
+                again.until_ns = oracle_superseded_ns(key, 0, newest, end_ns);
+        if (back && r->count < sizeof r->reign / sizeof r->reign[0])
+                r->reign[r->count++] = again;
+}
+
+/* Until when this sequence may be believed. Losses are gone through from the first one that may have met the write. */
+static uint64_t oracle_until_ns(const struct oracle *o, const struct key *key, const struct look *l, uint64_t newest,
+                                uint64_t read_end_ns)
+{
+        struct reigns r = {.reign = {{l->sent_ns, oracle_superseded_ns(key, l->seq, newest, 0)}}, .count = 1};
+        uint64_t      last_ns = 0, n = atomic_load(&o->losses), i = n;
+
+        while (i > 0 && i + ORACLE_LOSSES > n && atomic_load(&o->loss[(i - 1) % ORACLE_LOSSES].begin_ns) > l->sent_ns)
+                i--;
+        for (; i < n; i++) {
+                const struct loss *loss = &o->loss[i % ORACLE_LOSSES];
+
+                if (oracle_concerns(loss, key) && atomic_load(&loss->begin_ns) < read_end_ns)
+                        oracle_meet(&r, key, l, newest, loss);
+        }
+        for (i = 0; i < r.count; i++)
+                last_ns = oracle_later(last_ns, r.reign[i].until_ns);
+        return last_ns;
 }
 
 static uint64_t oracle_age(uint64_t until_ns, uint64_t begin_ns)

@@ -12,13 +12,12 @@ enum outcome {
 };
 
 struct writing {
-        struct thread *t;
-        redisContext  *c;
-        uint32_t       key;
-        char           name[24];
-        const char    *text;
-        size_t         len;
-        uint32_t       px_ms;
+        redisContext *c;
+        uint64_t      seq;
+        char          name[24];
+        const char   *text;
+        size_t        len;
+        uint32_t      px_ms;
 };
 
 static enum outcome outcome_of(redisReply *reply)
@@ -106,10 +105,11 @@ static enum outcome write_expire_now(const struct writing *w)
 
 /* ------------------------------------------------------------------------------------------------- in several */
 
-/* Beside the key, by the same connection. */
-static enum outcome write_beside(const struct writing *w, char other[40])
+/* Beside the key, by the same connection, under a name that nothing older has: if the databases are swapped between the
+ * two commands, the second must find nothing. */
+static enum outcome write_beside(const struct writing *w, char other[64])
 {
-        snprintf(other, 40, "beside:%s", w->name);
+        snprintf(other, 64, "beside:%s:%llu", w->name, (unsigned long long)w->seq);
         if (w->px_ms != 0)
                 return outcome_of(redisCommand(w->c, "SET %s %b PX %u", other, w->text, w->len, w->px_ms));
         return outcome_of(redisCommand(w->c, "SET %s %b", other, w->text, w->len));
@@ -117,7 +117,7 @@ static enum outcome write_beside(const struct writing *w, char other[40])
 
 static enum outcome write_rename(const struct writing *w)
 {
-        char         other[40];
+        char         other[64];
         enum outcome outcome = write_beside(w, other);
 
         return outcome != WRITE_ACKED ? outcome : outcome_of(redisCommand(w->c, "RENAME %s %s", other, w->name));
@@ -125,7 +125,7 @@ static enum outcome write_rename(const struct writing *w)
 
 static enum outcome write_copy(const struct writing *w)
 {
-        char         other[40];
+        char         other[64];
         enum outcome outcome = write_beside(w, other);
         redisReply  *reply;
 
@@ -136,7 +136,10 @@ static enum outcome write_copy(const struct writing *w)
                 freeReplyObject(reply);
                 return WRITE_REFUSED; /* what was beside is gone */
         }
-        return outcome_of(reply);
+        outcome = outcome_of(reply);
+        if (outcome != WRITE_LOST)
+                outcome_of(redisCommand(w->c, "DEL %s", other));
+        return outcome;
 }
 
 /* Of a transaction: every word must be queued, and EXEC not be empty. */
@@ -222,7 +225,7 @@ enum { WAYS = sizeof ways / sizeof ways[0] };
 static void write_key(struct thread *t, uint32_t number)
 {
         struct key       *key = &oracle->key[number];
-        struct writing    w = {.t = t, .c = t->c, .key = number, .text = t->text};
+        struct writing    w = {.c = t->c, .text = t->text};
         const struct way *way = &ways[oracle_below(&t->seed, WAYS)];
         uint64_t          seq;
 
@@ -230,7 +233,7 @@ static void write_key(struct thread *t, uint32_t number)
                 w.px_ms = 20 + (uint32_t)oracle_below(&t->seed, 1500);
         oracle_key_name(key, w.name);
         w.len = oracle_value(key, oracle_next(key), t->text);
-        seq = oracle_send(key, way->kind, w.px_ms);
+        w.seq = seq = oracle_send(key, way->kind, w.px_ms);
         switch (way->send(&w)) {
         case WRITE_ACKED:
                 oracle_acked(key, seq);
