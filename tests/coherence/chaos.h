@@ -21,6 +21,7 @@ enum chaos_mode { MODE_TRACKING, MODE_PUBSUB, MODE_STREAM };
 enum chaos_feature {
         HAS_TRACKING = 1u << 0,
         HAS_FOREIGN = 1u << 1, /* somebody without the shim writes: not where writers must announce what they do */
+        HAS_STREAM = 1u << 7,
 };
 
 struct chair {
@@ -57,7 +58,7 @@ struct chaos {
 
 /* ------------------------------------------------------------------------------------------------------- seats.c */
 
-enum { SEAT_OF_HAND = 6, SEAT_OF_CROWD = 7, SEATS_USED = 8 };
+enum { SEAT_OF_HAND = 6, SEAT_OF_CROWD = 7, SEATS_USED = 9 };
 
 /* Who sits where, who writes what. Starts nobody. */
 void seats_lay(struct chaos *c);

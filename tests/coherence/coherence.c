@@ -47,7 +47,7 @@ static void chaos_begin(struct chaos *c, unsigned bound_ms)
         oracle_clear(c->oracle);
         c->oracle->seed = oracle_seed(c->seed, c->number);
         c->oracle->bound_ns = bound_ms * ORACLE_MS;
-        c->features = c->mode == MODE_TRACKING ? HAS_TRACKING | HAS_FOREIGN : 0;
+        c->features = c->mode == MODE_TRACKING ? HAS_TRACKING | HAS_FOREIGN : c->mode == MODE_STREAM ? HAS_STREAM : 0;
         c->odd_ends = c->kills = c->stops = 0;
         c->begun_ns = oracle_now_ns();
         snprintf(c->segment, sizeof c->segment, "chaos-%d-%u", (int)getpid(), c->number);

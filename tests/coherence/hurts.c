@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 enum { DATABASES_ALL = 1u << 0 | 1u << 2, FORKS = 4 };
+#define STREAM "mtshim:invalidations"
 
 /* ------------------------------------------------------------------------------------------------ the listener */
 
@@ -66,6 +67,15 @@ static void usual_buffer(struct chaos *c, struct hurt *h)
 {
         (void)h;
         server_say(c->server, "CONFIG SET client-output-buffer-limit %s", "pubsub 33554432 8388608 60");
+}
+
+/* A listener that comes back finds a gap. */
+static bool trim_stream(struct chaos *c, struct hurt *h)
+{
+        bool killed = server_say(c->server, "CLIENT KILL TYPE normal");
+
+        return h->seed % 2 ? server_say(c->server, "XTRIM %s MAXLEN 0", STREAM) && killed
+                           : server_say(c->server, "DEL %s", STREAM) && killed;
 }
 
 /* ------------------------------------------------------------------------------------------------- processes */
@@ -384,6 +394,7 @@ const struct injection injections[] = {
         {"kill-listener",    8, SERVER,  0,               0,  400, kill_listener, nothing_to_heal, kill_listener_again},
         {"kill-all",         4, SERVER,  0,               0,    0, kill_all, NULL, NULL},
         {"small-buffer",     4, SERVER,  HAS_TRACKING,  100,  300, small_buffer, usual_buffer, NULL},
+        {"trim-stream",      4, SERVER,  HAS_STREAM,      0,    0, trim_stream, NULL, NULL},
         {"stop-leader",     10, WORKERS, 0,              20, 1500, stop_leader, go_on, NULL},
         {"kill-leader",      8, WORKERS, 0,               0,    0, kill_leader, NULL, NULL},
         {"stop-worker",      6, WORKERS, 0,              20,  800, stop_worker, go_on, NULL},

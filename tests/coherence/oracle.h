@@ -120,10 +120,11 @@ struct finding {
 enum seat_role {
         SEAT_EMPTY,
         SEAT_SHIMMED,
-        SEAT_HAND,  /* shimmed, is never hurt, and does what it is told to */
-        SEAT_CROWD, /* shimmed, reads many keys that nobody else needs */
-        SEAT_FOREIGN,
-        SEAT_CLI, /* by redis-cli */
+        SEAT_HAND,    /* shimmed, is never hurt, and does what it is told to */
+        SEAT_CROWD,   /* shimmed, reads many keys that nobody else needs */
+        SEAT_BARE,    /* not shimmed, reads alone */
+        SEAT_FOREIGN, /* not shimmed, writes */
+        SEAT_CLI,     /* by redis-cli */
 };
 enum { NO_WRITER = UINT32_MAX };
 

@@ -52,7 +52,7 @@ static struct sums sums_of(const struct chaos *c, bool bare)
         for (unsigned i = 0; i < SEATS_USED; i++) {
                 const struct seat *seat = &c->oracle->seat[i];
 
-                if ((seat->role >= SEAT_FOREIGN) != bare)
+                if ((seat->role >= SEAT_BARE) != bare)
                         continue;
                 s.forks += seat->forks;
                 for (unsigned t = 0; t < seat->threads; t++)

@@ -29,10 +29,11 @@ static const struct layout {
         {1, SEAT_SHIMMED, {{1, 0, 12}, {1, 2, 12}, {1, 0, 0}}},
         {2, SEAT_SHIMMED, {{1, 0, 0}, {1, 0, 0}, {1, 0, 0}}},
         {3, SEAT_SHIMMED, {{1, 0, 0}, {1, 2, 0}}},
-        {4, SEAT_FOREIGN, {{1, 0, 16}, {1, 0, 16}, {1, 2, 12}, {1, 0, 0}}},
+        {4, SEAT_FOREIGN, {{1, 0, 16}, {1, 0, 16}, {1, 2, 12}}},
         {5, SEAT_CLI, {{1, 0, 8}}},
         {SEAT_OF_HAND, SEAT_HAND, {{1, 0, 0}}},
         {SEAT_OF_CROWD, SEAT_CROWD, {{1, 0, 0}}},
+        {8, SEAT_BARE, {{1, 0, 0}, {1, 2, 0}}},
 };
 enum { LAYOUT = sizeof layout / sizeof layout[0] };
 
@@ -71,7 +72,7 @@ static void seats_lay_database(struct chaos *c, uint32_t database, uint32_t *wri
 
                 seat->role = seats_role(c, l);
                 snprintf(seat->address, sizeof seat->address, "%s",
-                         seat->role < SEAT_FOREIGN ? c->address : server_socket(c->server));
+                         seat->role < SEAT_BARE ? c->address : server_socket(c->server));
                 for (unsigned i = 0; i < ORACLE_SEAT_THREADS && l->thread[i].used && seat->role != SEAT_EMPTY; i++) {
                         seat->threads = i + 1;
                         seat->thread[i].database = l->thread[i].database;
@@ -127,7 +128,7 @@ static void seats_exec(const struct chaos *c, unsigned seat, pid_t parent)
                 else if (unsetenv(name) != 0)
                         _exit(127);
         }
-        if (c->oracle->seat[seat].role < SEAT_FOREIGN)
+        if (c->oracle->seat[seat].role < SEAT_BARE)
                 seats_shim(c);
         snprintf(path, sizeof path, "%s/coherence/worker", c->build);
         snprintf(fd, sizeof fd, "%d", c->oracle_fd);

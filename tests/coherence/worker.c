@@ -344,7 +344,7 @@ static void thread_sit(uint32_t i)
 {
         struct thread *t = &threads[i];
 
-        *t = (struct thread){.index = i, .note = &seat->thread[i], .bare = seat->role >= SEAT_FOREIGN};
+        *t = (struct thread){.index = i, .note = &seat->thread[i], .bare = seat->role >= SEAT_BARE};
         t->seed = oracle_seed(oracle->seed, atomic_fetch_add(&oracle->serial, 1));
         if (t->note->writer != NO_WRITER)
                 t->writer = &oracle->writer[t->note->writer];
