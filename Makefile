@@ -166,6 +166,8 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
 
+$(BUILD)/unit/check_oracle: $(call OBJ,tests/coherence/oracle.c)
+
 # One program from all files of its folder.
 $(BUILD)/torture/torture: $(foreach f,$(filter tests/torture/%,$(ALONE_C)),$(call OBJ,$f))
 $(BUILD)/model/model: $(foreach f,$(filter tests/model/%,$(ALONE_C)),$(call OBJ,$f))
