@@ -1,5 +1,5 @@
-/* check_oracle.c - the checker's judge: histories whose truth is known, and reads of each verdict. Times are small numbers
- * of milliseconds; the bound is 100 of them. */
+/* check_oracle.c - the checker's judge: histories whose truth is known, and reads of each verdict. Times are small
+ * numbers of milliseconds; the bound is 100 of them. */
 #include "tests/coherence/oracle.h"
 
 #include <check.h>
