@@ -16,6 +16,7 @@
 #   make bench         beside the others, RESULTS.md  make format       clang-format over the tree
 #   make bench-deps    what bench compares with       make bench-check  one tiny batch of each side
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
+#   make bench-hosts   what 1 to 256 listeners cost one server, HOSTS.md; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
@@ -55,11 +56,13 @@ ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
 RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
+HOSTS_C := $(sort $(wildcard bench/hosts/*.c))
 CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C)
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
+           $(HOSTS_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -148,9 +151,10 @@ $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 
 UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
 ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
-PROGS   := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs/%)
+PROGS   := $(patsubst tests/progs/%.c,$(BUILD)/progs/%,$(filter-out tests/progs/tls_%,$(PROGS_C))) # 0.14 has no TLS
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
+HOSTS   := $(HOSTS_C:bench/%.c=$(BUILD)/bench/%)
 PEERS   := $(PEER_C:bench/peers/%.c=$(BUILD)/bench/peers/%)
 FUZZ    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
@@ -217,7 +221,7 @@ $(PROGS_B): $(BUILD)/progs-1.2/%: tests/progs/%.c $(MATRIX)/usr/include/hiredis/
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ -isystem $(MATRIX)/usr/include $< -L$(firstword $(wildcard $(MATRIX)/usr/lib/*)) $(PROG_LD)
 
-$(BENCH): $(BUILD)/bench/%: bench/%.c
+$(BENCH) $(HOSTS): $(BUILD)/bench/%: bench/%.c
 	$(SAY) PROG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
@@ -323,7 +327,8 @@ chaos: all chaos-programs
 	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY))
 bench: all bench-programs
 	$(Q)bench/run $(BUILD) $(if $(QUICK),quick,full)
-bench-check: all bench-programs
+bench-check: all bench-programs $(HOSTS)
+	+$(Q)$(call flavour,testclock,all)
 	$(Q)bench/check $(BUILD)
 bench-deps:
 	$(Q)tests/deps/install tests/deps/packages.txt bench/packages.txt
@@ -338,6 +343,12 @@ bench-hitratio:
 	$(Q)mkdir -p $(BUILD)/bench
 	$(Q)$(BUILD)/testclock/bench/hitratio --check
 	$(Q)$(BUILD)/testclock/bench/hitratio $(if $(QUICK),--quick) --curve --tsv $(BUILD)/bench/hitratio.tsv
+
+# The flavour with the clock is for the hosts that a minute passes for.
+.PHONY: bench-hosts
+bench-hosts: all $(HOSTS)
+	+$(Q)$(call flavour,testclock,all)
+	$(Q)bench/hosts/run $(BUILD) $(if $(QUICK),quick,full)
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
@@ -362,8 +373,11 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/mtshim
 	install -m 755 $(BUILD)/mtshim $(DESTDIR)$(PREFIX)/bin/mtshim
 	install -m 755 $(BUILD)/libmtshim.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,@PREFIX@,$(PREFIX),' shim/ctl/mtshim-agent@.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim
 clean:
 	rm -rf $(BUILD)

@@ -9,6 +9,8 @@
 #include "notice.h"
 #include "places.h"
 #include "thread.h"
+#include "tls.h"
+#include "tls_names.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -35,6 +37,7 @@ void invalidation_after_fork(void)
         listener_after_fork();
         leader_forget_life();
         notice_after_fork();
+        tls_after_fork();
 }
 
 uint64_t invalidation_window_ns(uint64_t bound_ns)
@@ -42,6 +45,25 @@ uint64_t invalidation_window_ns(uint64_t bound_ns)
         uint64_t tick_ns = clock_tick_ns();
 
         return bound_ns > tick_ns ? bound_ns - tick_ns + NS_PER_S : 0;
+}
+
+const struct invalidation_tls *invalidation_tls_intern(const struct invalidation_tls *wanted)
+{
+        struct invalidation_tls settled;
+        const struct tls_names *kept;
+        int                     saved = errno;
+
+        if (!tls_names_settle(&invalidation_config, wanted, &settled)) {
+                if (invalidation_config.tls_use != INVALIDATION_TLS_OFF)
+                        log_once(LOG_WARN, "how the program verifies its TLS server cannot be seen: not served from L1 "
+                                           "unless MTSHIM_TLS_CA_FILE, _CA_DIR or _SERVER_NAME says whom to believe");
+                return NULL;
+        }
+        kept = tls_names_keep(&settled);
+        if (kept == NULL)
+                log_once(LOG_WARN, "no room for another way to secure connections: those are not served from L1");
+        errno = saved;
+        return kept != NULL ? &kept->names : NULL;
 }
 
 static void invalidation_wake(const struct l1 *l1, const struct server_shm *server)
@@ -54,14 +76,16 @@ static void invalidation_wake(const struct l1 *l1, const struct server_shm *serv
 
 /* Under the lock of places.h. A place that is LED is in the thread's hands: it will see by itself that leadership was
  * lost. */
-static struct place *invalidation_place(const struct server_shm *server, uint64_t now_ns)
+static struct place *invalidation_place(const struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                                        uint64_t now_ns)
 {
         struct place *place = places_of(server);
 
         if (!place)
                 return places_free();
-        if (mt_load_acquire(&place->state) == PLACE_LED || now_ns < mt_load_relaxed(&place->out_until_ns))
-                return NULL;
+        if (mt_load_acquire(&place->state) == PLACE_LED ||
+            (now_ns < mt_load_relaxed(&place->out_until_ns) && place->endpoint.tls == endpoint->tls))
+                return NULL; /* refused: but in another way to secure it, it may go */
         return place;
 }
 
@@ -74,17 +98,20 @@ static bool invalidation_leads_to(const struct invalidation_endpoint *endpoint, 
         return false;
 }
 
-/* Nobody leads, as far as can be seen: try to. */
+/* Nobody leads, as far as can be seen: try to. Or, as an heir, listen beside whoever does. */
 static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *server,
-                                         const struct invalidation_endpoint *endpoint, uint64_t now_ns, uint64_t word)
+                                         const struct invalidation_endpoint *endpoint, uint64_t now_ns, uint64_t word,
+                                         bool heir)
 {
         struct place *place;
         struct leader leader;
 
-        if (!places_enter())
+        if ((endpoint->tls != NULL && !tls_load()) || !places_enter())
                 return;
-        place = invalidation_place(server, now_ns);
-        if (place && listener_allowed() && leader_take(&leader, l1, server, invalidation_bound_ms, word) &&
+        place = invalidation_place(server, endpoint, now_ns);
+        if (place && listener_allowed() &&
+            (heir ? leader_stand(&leader, l1, server, invalidation_bound_ms)
+                  : leader_take(&leader, l1, server, invalidation_bound_ms, word)) &&
             invalidation_leads_to(endpoint, &leader)) {
                 mt_store_relaxed(&place->state, PLACE_FREE);
                 place->server = server;
@@ -112,8 +139,59 @@ void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct 
         if (MT_UNLIKELY(leader_lower_bound(server, invalidation_bound_ms)))
                 invalidation_wake(l1, server);
         if (leader_long_lived(now_ns) && MT_UNLIKELY(leader_vacant(l1, server, now_ns, &word)))
-                invalidation_recruit(l1, server, endpoint, now_ns, word);
+                invalidation_recruit(l1, server, endpoint, now_ns, word, false);
         errno = saved;
+}
+
+/* ----------------------------------------------------------------------------------------------------- for agents */
+
+static enum invalidation_standing invalidation_of_others(const struct l1 *l1, const struct server_shm *server,
+                                                         uint64_t now_ns, uint64_t *word)
+{
+        if (leader_vacant(l1, server, now_ns, word))
+                return INVALIDATION_VACANT;
+        if (*word == 0)
+                return INVALIDATION_FORBIDDEN;
+        return l1_owner_agent(l1, *word) ? INVALIDATION_BY_AGENT : INVALIDATION_BY_PROGRAM;
+}
+
+enum invalidation_standing invalidation_standing(const struct l1 *l1, const struct server_shm *server, uint64_t now_ns)
+{
+        enum invalidation_standing standing;
+        const struct place        *place;
+        uint64_t                   word;
+
+        if (!places_enter())
+                return INVALIDATION_BUSY;
+        place = places_of(server);
+        if (place && mt_load_acquire(&place->state) == PLACE_LED)
+                standing =
+                        mt_load_acquire(&server->leader) == place->leader.self ? INVALIDATION_LEADS : INVALIDATION_HEIR;
+        else if (place && now_ns < mt_load_relaxed(&place->out_until_ns))
+                standing = INVALIDATION_OUT;
+        else
+                standing = invalidation_of_others(l1, server, now_ns, &word);
+        places_leave();
+        return standing;
+}
+
+void invalidation_lead(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                       uint64_t now_ns)
+{
+        enum invalidation_standing standing;
+        uint64_t                   word;
+
+        if (invalidation_config.mode != INVALIDATION_TRACKING)
+                return;
+        standing = invalidation_of_others(l1, server, now_ns, &word);
+        if (standing == INVALIDATION_VACANT || standing == INVALIDATION_BY_PROGRAM)
+                invalidation_recruit(l1, server, endpoint, now_ns, word, standing == INVALIDATION_BY_PROGRAM);
+}
+
+void invalidation_say(void)
+{
+        if (notice_waiting())
+                notice_print();
 }
 
 void invalidation_hurry(struct l1 *l1, struct server_shm *server)

@@ -12,11 +12,26 @@
 
 enum invalidation_mode { INVALIDATION_TRACKING, INVALIDATION_NONE };
 
+/* How a listener secures its connection: names of files, no secret among them. NULL: none. */
+struct invalidation_tls {
+        const char *ca_file, *ca_dir;     /* whom to believe; neither: the system's store */
+        const char *cert_file, *key_file; /* what is shown to a server that asks */
+        const char *server_name;          /* asked for by SNI */
+        bool        check_name;           /* the certificate must be made out to server_name, a host or an address */
+        bool        unverified;           /* believe whoever answers */
+};
+
+enum invalidation_tls_use { INVALIDATION_TLS_AUTO, INVALIDATION_TLS_OFF, INVALIDATION_TLS_ON };
+enum invalidation_tls_verify { INVALIDATION_VERIFY_AUTO, INVALIDATION_VERIFY_ON, INVALIDATION_VERIFY_OFF };
+
 struct invalidation_config {
-        enum invalidation_mode mode;
-        uint64_t               bound_ns;      /* MTSHIM_MAX_STALENESS */
-        const char            *user;          /* MTSHIM_USER, or NULL */
-        const char            *password_file; /* MTSHIM_PASSWORD_FILE, or NULL; read by the thread when it connects */
+        enum invalidation_mode       mode;
+        uint64_t                     bound_ns;      /* MTSHIM_MAX_STALENESS */
+        const char                  *user;          /* MTSHIM_USER, or NULL */
+        const char                  *password_file; /* MTSHIM_PASSWORD_FILE, or NULL; read when the thread connects */
+        enum invalidation_tls_use    tls_use;       /* MTSHIM_TLS */
+        enum invalidation_tls_verify tls_verify;    /* MTSHIM_TLS_VERIFY */
+        struct invalidation_tls      tls;           /* the names of MTSHIM_TLS_*: they go before a program's own */
 };
 
 /* From the constructor: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own).
@@ -45,9 +60,16 @@ static inline bool invalidation_fresh(const struct server_shm *server, uint64_t 
 
 /* How to reach the server: the peer's address of a connection that the program made, already numeric. */
 struct invalidation_endpoint {
-        struct sockaddr_storage address;
-        socklen_t               length;
+        struct sockaddr_storage        address;
+        socklen_t                      length;
+        const struct invalidation_tls *tls; /* from invalidation_tls_intern(); NULL: in clear text */
 };
+
+/* The one copy, kept for good, of how a listener is to secure its connections where the program, or whoever speaks for
+ * it, does so as `wanted` says; the options are worked in. wanted NULL: that the program uses TLS is all that is known
+ * of it, and only options that say whom to believe are enough. NULL: not to be had (options, no room; one line), no
+ * listener may speak to that server. Paths are taken from the current directory. Thread-safe; errno kept. */
+const struct invalidation_tls *invalidation_tls_intern(const struct invalidation_tls *wanted);
 
 /* Somebody on this host wants L1 for this server: called on the slow path, by every GET that found no current lease and
  * by misses. Cheap when a leader is there (two loads). Lowers server->bound_ms to ours; when nobody leads, or the
@@ -55,6 +77,25 @@ struct invalidation_endpoint {
  * takes leadership and starts the thread. now_ns: coarse. errno kept. */
 void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
                          uint64_t now_ns);
+/* How a server stands, seen from an agent (`mtshim agent`): a process that is there to lead, whose segment's handle
+ * says so (l1_config.agent). */
+enum invalidation_standing {
+        INVALIDATION_VACANT,     /* nobody leads */
+        INVALIDATION_LEADS,      /* this process does */
+        INVALIDATION_HEIR,       /* it listens beside a program that does, to take its place */
+        INVALIDATION_BY_PROGRAM, /* a program leads */
+        INVALIDATION_BY_AGENT,   /* another agent leads */
+        INVALIDATION_OUT,        /* the server refused this process, or cannot be reached: not now */
+        INVALIDATION_FORBIDDEN,  /* nobody may lead now: a cluster, no tracking, more written than read */
+        INVALIDATION_BUSY,       /* not to be told at this moment */
+};
+enum invalidation_standing invalidation_standing(const struct l1 *l1, const struct server_shm *server, uint64_t now_ns);
+/* Lead it, or become the heir of the program that does. What came of it is seen by invalidation_standing(). */
+void invalidation_lead(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
+                       uint64_t now_ns);
+/* Lines that the listener's thread has to say, printed. Whoever calls invalidation_attend() has no need to. */
+void invalidation_say(void);
+
 /* Wake the leader, in whatever process it is, so that fresh_at moves soon (after a script that may have written). */
 void invalidation_hurry(struct l1 *l1, struct server_shm *server);
 

@@ -16,6 +16,7 @@ enum {
 };
 #define LEADER_BOUND_SAY_NS (10 * NS_PER_S)
 #define LEADER_MINUTE_NS    (60 * NS_PER_S)
+#define LEADER_COSTLY_NS    (600 * NS_PER_S)
 
 /* A thread and a connection cost 0.2 to 0.45 ms; a compiler cache's process lives 3 ms and asks twice. One that has
  * lived thirty times as long, or asked L1 in vain as often as a small job would, is going to stay. */
@@ -52,6 +53,13 @@ uint64_t leader_period_ns(uint32_t bound_ms)
 uint64_t leader_lapse_ns(uint32_t bound_ms)
 {
         return leader_clamp_ms(UINT64_C(3) * bound_ms / 4, LEADER_LAPSE_MIN_MS, LEADER_LAPSE_MAX_MS) * NS_PER_MS;
+}
+
+/* Spread by a multiplicative hash of the time in nanoseconds: the hosts of a fleet close in the same minute, and must
+ * not all be told of writes again in the same one. */
+uint64_t leader_costly_ns(uint64_t now_ns)
+{
+        return LEADER_COSTLY_NS + now_ns * UINT64_C(0x9e3779b97f4a7c15) / (UINT64_MAX / LEADER_COSTLY_NS + 1);
 }
 
 /* -------------------------------------------------------------------------------------------------- candidates */
@@ -148,21 +156,35 @@ static void leader_begin_minute(struct leader *leader, uint64_t now_ns)
         leader->minute_hits = totals.count[COUNTER_hits];
 }
 
-bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server, uint32_t own_bound_ms, uint64_t word)
+static bool leader_prepare(struct leader *leader, struct l1 *l1, struct server_shm *server, uint32_t own_bound_ms)
 {
-        uint64_t self = l1_self(l1), precise_ns = clock_precise_ns();
-
-        if (self == 0)
-                return false;
-        *leader = (struct leader){.l1 = l1, .server = server, .self = self, .own_bound_ms = own_bound_ms};
+        *leader = (struct leader){.l1 = l1, .server = server, .self = l1_self(l1), .own_bound_ms = own_bound_ms};
         leader->index = l1_server_index(l1, server);
         leader->incarnation = mt_load_acquire(&server->incarnation);
+        return leader->self != 0;
+}
+
+static bool leader_win(struct leader *leader, uint64_t word)
+{
+        struct server_shm *server = leader->server;
+        uint64_t           precise_ns = clock_precise_ns();
+
         /* The time first, so that the new word is never seen with the old time. If the exchange fails another process
          * has won, and has asked for as much. */
-        leader_extend(server, precise_ns + leader_lapse_ns(leader_bound_ms(server, own_bound_ms)));
-        if (!mt_cas_acq_rel(&server->leader, &word, self))
+        leader_extend(server, precise_ns + leader_lapse_ns(leader_bound_ms(server, leader->own_bound_ms)));
+        if (!mt_cas_acq_rel(&server->leader, &word, leader->self))
                 return false;
         leader->term = mt_fetch_add_acq_rel(&server->leader_term, 1) + 1;
+        leader->bound_said_ns = precise_ns;
+        mt_store_relaxed(&server->used_ns, precise_ns);
+        leader_begin_minute(leader, precise_ns);
+        return true;
+}
+
+bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server, uint32_t own_bound_ms, uint64_t word)
+{
+        if (!leader_prepare(leader, l1, server, own_bound_ms) || !leader_win(leader, word))
+                return false;
         /* The incarnation was loaded before the state, and that before the identity: if the place is being given to
          * another server, either the state says so, or the identity is the other's already, or leader_holds() is false
          * from here on. */
@@ -172,10 +194,37 @@ bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server
         }
         mt_copy_from_shared(&leader->family, &server->family, sizeof leader->family);
         mt_copy_from_shared(leader->id, server->id, sizeof leader->id);
-        leader->bound_said_ns = precise_ns;
-        mt_store_relaxed(&server->used_ns, precise_ns);
-        leader_begin_minute(leader, precise_ns);
         return true;
+}
+
+bool leader_same_place(const struct leader *leader)
+{
+        return mt_load_acquire(&leader->server->state) == SERVER_READY &&
+               mt_load_acquire(&leader->server->incarnation) == leader->incarnation;
+}
+
+bool leader_stand(struct leader *leader, struct l1 *l1, struct server_shm *server, uint32_t own_bound_ms)
+{
+        if (!leader_prepare(leader, l1, server, own_bound_ms))
+                return false;
+        leader->heir = true;
+        mt_copy_from_shared(&leader->family, &server->family, sizeof leader->family);
+        mt_copy_from_shared(leader->id, server->id, sizeof leader->id);
+        mt_fence_acquire(); /* the incarnation is looked at before and after the identity */
+        return leader_same_place(leader);
+}
+
+/* Looked at after the word is ours too: an incarnation that moved in between, to that of another server behind the
+ * address, or of another in this place, is not the heir's. */
+bool leader_inherit(struct leader *leader, uint64_t word)
+{
+        if (!leader_same_place(leader) || !leader_win(leader, word))
+                return false;
+        leader->heir = false;
+        if (leader_same_place(leader))
+                return true;
+        leader_resign(leader->server, leader->self);
+        return false;
 }
 
 /* -------------------------------------------------------------------------------------------------- the leader */

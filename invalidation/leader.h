@@ -4,6 +4,7 @@
  *                   ours -> ours       leader_renew(): the time goes on
  *                   ours -> 0          leader_give_up(), leader_resign()
  *                   ours -> another's  our thread was stopped for too long: leader_holds() is false, it steps down
+ *                   another's -> ours  leader_inherit(): an agent takes the place of a program that leads
  *
  * A former leader that wakes up does no harm: keys that it clears were announced, and a time that it proves is
  * absolute. */
@@ -19,6 +20,7 @@ struct leader {
         uint32_t           term;
         uint32_t incarnation; /* that of the server's place while we lead: another one means it was given away */
         uint32_t own_bound_ms;
+        bool     heir;   /* it does not lead yet: it listens beside whoever does, and waits for leader_inherit() */
         uint32_t family; /* and id: whose the place was when leadership was taken */
         uint64_t id[3];
         uint64_t self; /* owner word */
@@ -37,6 +39,12 @@ bool leader_lower_bound(struct server_shm *server, uint32_t bound_ms);
 /* May this server be led by somebody else than who leads it now, if any does? *word is what leader_take() replaces. */
 bool leader_vacant(const struct l1 *l1, const struct server_shm *server, uint64_t now_ns, uint64_t *word);
 bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server, uint32_t own_bound_ms, uint64_t word);
+/* A handle that leads nothing yet. leader_inherit() makes a leader of it, in the place of *word, alive or not. False:
+ * another was faster, or the server, or its place, is not what it was when the heir began. */
+bool leader_stand(struct leader *leader, struct l1 *l1, struct server_shm *server, uint32_t own_bound_ms);
+bool leader_inherit(struct leader *leader, uint64_t word);
+/* Is the place still that of the server that it was when the handle was made? */
+bool leader_same_place(const struct leader *leader);
 
 /* ------------------------------------------------------------------------------------------------ the leader */
 
@@ -64,5 +72,6 @@ bool leader_too_costly(struct leader *leader, uint64_t now_ns);
 uint32_t leader_bound_ms(const struct server_shm *server, uint32_t own_bound_ms);
 uint64_t leader_period_ns(uint32_t bound_ms); /* from PING to PING */
 uint64_t leader_lapse_ns(uint32_t bound_ms);  /* how long leadership lasts without being renewed */
+uint64_t leader_costly_ns(uint64_t now_ns);   /* how long L1 stays closed that costs too much: ten to twenty minutes */
 
 #endif

@@ -1,6 +1,8 @@
 /* link.c - the socket of one server. Only the listener's thread comes here, and its descriptors are its own. */
 #include "link.h"
 
+#include "tls.h"
+
 #include "../l1/base/assert.h"
 
 #include <errno.h>
@@ -11,7 +13,10 @@
 void link_init(struct link *link)
 {
         link->fd = -1;
-        link->connecting = false;
+        link->connecting = link->wants_write = link->ended = false;
+        link->tls = NULL;
+        link->ssl = NULL;
+        link->reason[0] = '\0';
         link->out_begin = link->out_end = 0;
 }
 
@@ -34,6 +39,7 @@ enum link_result link_open(struct link *link, const struct invalidation_endpoint
 
         MT_ASSERT(link->fd < 0);
         link_init(link);
+        link->tls = endpoint->tls;
         link->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (link->fd < 0)
                 return LINK_FAILED;
@@ -66,8 +72,19 @@ enum link_result link_finish(struct link *link)
         return LINK_OK;
 }
 
+enum link_result link_secure(struct link *link)
+{
+        if (link->tls == NULL)
+                return LINK_OK;
+        if (link->ssl == NULL && !tls_open(link))
+                return LINK_FAILED;
+        return tls_handshake(link);
+}
+
 void link_close(struct link *link)
 {
+        if (link->ssl != NULL)
+                tls_close(link);
         if (link->fd >= 0)
                 close(link->fd);
         explicit_bzero(link->out + link->out_begin, link->out_end - link->out_begin);
@@ -117,17 +134,31 @@ bool link_command(struct link *link, const struct mt_bytes *word, unsigned words
         return room;
 }
 
+static enum link_result link_send(struct link *link, const char *from, size_t len, size_t *sent)
+{
+        ssize_t n;
+
+        if (link->ssl != NULL)
+                return tls_write(link, from, len, sent);
+        do
+                n = send(link->fd, from, len, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == EAGAIN || errno == EWOULDBLOCK ? LINK_AGAIN : LINK_FAILED;
+        *sent = (size_t)n;
+        return LINK_OK;
+}
+
 enum link_result link_flush(struct link *link)
 {
         while (link->out_begin < link->out_end) {
-                ssize_t sent =
-                        send(link->fd, link->out + link->out_begin, link->out_end - link->out_begin, MSG_NOSIGNAL);
+                size_t           sent = 0;
+                enum link_result result =
+                        link_send(link, link->out + link->out_begin, link->out_end - link->out_begin, &sent);
 
-                if (sent < 0 && errno == EINTR)
-                        continue;
-                if (sent < 0)
-                        return errno == EAGAIN || errno == EWOULDBLOCK ? LINK_AGAIN : LINK_FAILED;
-                explicit_bzero(link->out + link->out_begin, (size_t)sent);
+                if (result != LINK_OK)
+                        return result;
+                explicit_bzero(link->out + link->out_begin, sent);
                 link->out_begin += (uint32_t)sent;
         }
         link->out_begin = link->out_end = 0;
@@ -138,6 +169,8 @@ enum link_result link_read(struct link *link, char *to, size_t room, size_t *got
 {
         ssize_t n;
 
+        if (link->ssl != NULL)
+                return tls_read(link, to, room, got);
         do
                 n = recv(link->fd, to, room, 0);
         while (n < 0 && errno == EINTR);

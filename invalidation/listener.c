@@ -6,6 +6,7 @@
 #include "notice.h"
 #include "places.h"
 #include "thread.h"
+#include "tls.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -53,7 +54,8 @@ static void listener_take_up(uint64_t now_ns)
                         continue;
                 listener_memory->taken[i] = true;
                 watch_begin(&listener_memory->watch[i], listener_config, &place->leader, &place->endpoint, now_ns);
-                mt_store_relaxed(&place->leader.server->leader_tid, mt_load_relaxed(&listener_tid));
+                if (!place->leader.heir)
+                        mt_store_relaxed(&place->leader.server->leader_tid, mt_load_relaxed(&listener_tid));
         }
 }
 
@@ -166,6 +168,7 @@ static bool listener_retire(void)
         ends = !places_led() || listener_must_end();
         if (ends) {
                 listener_drop_all(clock_precise_ns());
+                tls_thread_ends();
                 mt_store_relaxed(&listener_stopping, false);
                 mt_store_release(&listener_phase, LISTENER_IDLE);
         }

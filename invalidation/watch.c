@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <unistd.h>
 
 #define WATCH_PAUSE_MIN_NS (10 * NS_PER_MS)
 #define WATCH_PAUSE_MAX_NS (250 * NS_PER_MS) /* a server that is back is heard again within the bound and a second */
@@ -17,7 +18,7 @@
 #define WATCH_BLIND_OUT_NS (NS_PER_S / 2)
 #define WATCH_OUT_NS       (60 * NS_PER_S)
 #define WATCH_RETRY_NS     (60 * NS_PER_S) /* a cluster node, a server without tracking */
-#define WATCH_COSTLY_NS    (600 * NS_PER_S)
+#define WATCH_HEIR_NS      (2 * NS_PER_MS) /* how often an heir looks whether the leader has proved enough */
 enum { WATCH_STRANGE_MAX = 8, WATCH_READS = 16, WATCH_SILENCE = 4 };
 
 void watch_begin(struct watch *watch, const struct invalidation_config *config, const struct leader *leader,
@@ -85,6 +86,36 @@ static void watch_lose(struct watch *watch, uint64_t now_ns)
 
 /* ---------------------------------------------------------------------------------------------------- connecting */
 
+/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a
+ * word. */
+static void watch_unanswered(struct watch *watch)
+{
+        if ((watch->state == WATCH_GREETING || watch->state == WATCH_SECURING) &&
+            watch->unanswered < WATCH_STRANGE_MAX && ++watch->unanswered == WATCH_STRANGE_MAX)
+                watch_say(watch, ": ends the listener's connections unanswered, nothing is served from L1 so far",
+                          NULL);
+}
+
+/* The other side is not whom it should be, or does not want us, or a file is missing. */
+static void watch_insecure(struct watch *watch)
+{
+        l1_count(watch->leader.l1, COUNTER_error_listener, 1);
+        watch_say(watch, ": TLS fails, not listening, nothing is served from L1: ", watch->link.reason);
+        watch_leave(watch, WATCH_OUT_NS);
+}
+
+/* The connection is over. With TLS 1.3 a server refuses a client, or wants a certificate of it, when that believes to
+ * be connected already. */
+static void watch_ended(struct watch *watch, uint64_t now_ns)
+{
+        if (watch->link.reason[0] != '\0' && watch->state != WATCH_LISTENING) {
+                watch_insecure(watch);
+                return;
+        }
+        watch_unanswered(watch);
+        watch_lose(watch, now_ns);
+}
+
 static void watch_greet(struct watch *watch, uint64_t now_ns)
 {
         struct credentials      credentials;
@@ -102,8 +133,10 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
                 found = credentials_kept(&watch->endpoint, &credentials);
         fits = source_begin(&watch->source, &watch->link, found == CREDENTIALS_FOUND ? &credentials : NULL);
         explicit_bzero(&credentials, sizeof credentials);
-        if (!fits || link_flush(&watch->link) == LINK_FAILED)
+        if (!fits)
                 watch_lose(watch, now_ns);
+        else if (link_flush(&watch->link) == LINK_FAILED)
+                watch_ended(watch, now_ns);
 }
 
 static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
@@ -112,6 +145,19 @@ static void watch_not_there(struct watch *watch, int error, uint64_t now_ns)
         if (error == ECONNREFUSED || error == ENOENT)
                 leader_server_gone(&watch->leader);
         watch_lose(watch, now_ns);
+}
+
+/* Nothing is sent, no password above all, before it is known who will read it. */
+static void watch_secure(struct watch *watch, uint64_t now_ns)
+{
+        switch (link_secure(&watch->link)) {
+        case LINK_OK: watch_greet(watch, now_ns); break;
+        case LINK_AGAIN:
+                if (watch->state != WATCH_SECURING)
+                        watch_enter(watch, WATCH_SECURING, now_ns);
+                break;
+        case LINK_FAILED: watch_ended(watch, now_ns); break;
+        }
 }
 
 /* The path may have been given to another server between the look and the connection: look again. */
@@ -127,7 +173,7 @@ static void watch_connected(struct watch *watch, uint64_t now_ns)
         }
         error = address_look(&watch->endpoint, watch->leader.id);
         if (error == 0)
-                watch_greet(watch, now_ns);
+                watch_secure(watch, now_ns);
         else
                 watch_not_there(watch, error, now_ns); /* whoever is there is seen at the next attempt */
 }
@@ -166,14 +212,11 @@ static bool watch_holds(const void *watch)
         return leader_holds(&((const struct watch *)watch)->leader);
 }
 
-/* Once is nothing: a server that is being restarted does so. Tried again for as long as anybody asks, but not without a
- * word. */
-static void watch_unanswered(struct watch *watch)
+static void watch_identify(struct watch *watch)
 {
-        if (watch->state == WATCH_GREETING && watch->unanswered < WATCH_STRANGE_MAX &&
-            ++watch->unanswered == WATCH_STRANGE_MAX)
-                watch_say(watch, ": ends the listener's connections unanswered, nothing is served from L1 so far",
-                          NULL);
+        /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
+        if (watch->source.informed || watch->leader.family != AF_UNIX)
+                leader_identify(&watch->leader, watch->source.run_id);
 }
 
 /* A cluster node is left alone and asked again a minute later, rather than kept connected: its mode changes only by a
@@ -187,31 +230,112 @@ static bool watch_identified(struct watch *watch, uint64_t now_ns)
                 watch->end = WATCH_DONE;
                 return false;
         }
-        /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
-        if (source->informed || watch->leader.family != AF_UNIX)
-                leader_identify(&watch->leader, source->run_id);
+        watch_identify(watch);
         if (source_subscribe(&watch->source, &watch->link) && link_flush(&watch->link) != LINK_FAILED)
                 return true;
         watch_unanswered(watch);
         return false;
 }
 
-/* From here on every write is announced, so from here on entries may be kept: those filled while nobody listened
- * carry ids that end now. The ids move before the first PING leaves, and so before fresh_at_ns can. */
-static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
+static void watch_listens(struct watch *watch, uint64_t now_ns)
 {
-        if (!leader_holds(&watch->leader))
-                return false;
-        leader_clear_flags(&watch->leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
-        apply_flush(&watch->leader);
-        if (watch->listened)
-                mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
         watch->listened = true;
         watch->away_ns = 0;
         watch->error = 0;
         watch->unanswered = 0;
         fence_reset(&watch->fence);
         watch_enter(watch, WATCH_LISTENING, now_ns);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the heir */
+
+/* An heir listens beside the leader and applies what it hears: clearing once more is harmless. It takes the leader's
+ * place when nothing can have been missed between the two, and then every entry stays:
+ *
+ *   S    the server executes the heir's SUBSCRIBE: every write after S is announced to the heir
+ *   C    the heir reads the confirmation (confirmed_ns), so C is after S
+ *   F    fresh_at_ns, proved by the leader: all that was executed before F has been applied, or flushed
+ *
+ * F >= C, seen with acquire, says that what was executed before S is applied; the heir has heard of all that came after
+ * S, and will say by its own PONGs, which come behind it, when that is applied. So each write is applied before
+ * fresh_at_ns passes it, whoever of the two moves that: each states only what is true, and it never goes back. A fill
+ * whose GET was executed before a write had its PENDING in place before, and whoever applies that write takes it away.
+ * A connection that the heir loses begins anew, with another C. A leader that is stopped proves nothing beyond C, or
+ * did before: then the same holds. When it is dead or its time is over, the heir takes over as anybody may, and what
+ * was filled while perhaps nobody listened is flushed; so it is when the two do not name the same server. The leader
+ * whose place was taken finds that it does not hold any more, and steps down; until then it clears what the heir
+ * clears too. */
+
+static void watch_hears_too(struct watch *watch, uint64_t now_ns)
+{
+        struct server_shm *server = watch->leader.server;
+        uint64_t           word = mt_load_acquire(&server->leader);
+
+        watch->confirmed_ns = now_ns;
+        watch_listens(watch, now_ns);
+        mt_exchange_acq_rel(&server->ping_wanted, 1); /* the leader is to prove that time, and soon */
+        thread_wake(l1_owner_pid(watch->leader.l1, word), mt_load_relaxed(&server->leader_tid));
+}
+
+/* Do the leader and the heir listen to the same server? */
+static bool watch_agrees(const struct watch *watch)
+{
+        char known[sizeof watch->leader.server->run_id];
+
+        mt_copy_from_shared(known, watch->leader.server->run_id, sizeof known);
+        known[sizeof known - 1] = '\0';
+        if (watch->source.informed)
+                return strcmp(known, watch->source.run_id) == 0;
+        return watch->leader.family == AF_UNIX && known[0] == '\0';
+}
+
+/* The time of C at which all before it is known to be applied; one of the future was not written by a listener. */
+static bool watch_proved(const struct watch *watch, uint64_t now_ns)
+{
+        uint64_t fresh_at_ns = mt_load_acquire(&watch->leader.server->fresh_at_ns); /* [F2] in fence.c */
+
+        return watch->state == WATCH_LISTENING && fresh_at_ns >= watch->confirmed_ns && fresh_at_ns < now_ns + NS_PER_S;
+}
+
+/* False: there is nothing to wait for. */
+static bool watch_inherit(struct watch *watch, uint64_t now_ns)
+{
+        struct leader *leader = &watch->leader;
+        bool           proved = watch_proved(watch, now_ns), whole = proved && watch_agrees(watch), vacant;
+        uint64_t       word;
+
+        vacant = leader_vacant(leader->l1, leader->server, clock_coarse_ns(), &word);
+        if (!leader_same_place(leader) || (!vacant && (word == 0 || l1_owner_agent(leader->l1, word))))
+                return false; /* an agent leads by now, or nobody may */
+        if (watch->state != WATCH_LISTENING || (!vacant && !proved))
+                return !vacant;
+        if (!leader_inherit(leader, word))
+                return leader->heir;
+        mt_store_relaxed(&leader->server->leader_tid, (int32_t)gettid());
+        if (!whole) {
+                watch_identify(watch);
+                leader_clear_flags(leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
+                apply_flush(leader);
+        }
+        fence_want(&watch->fence, now_ns);
+        return true;
+}
+
+/* From here on every write is announced, so from here on entries may be kept: those filled while nobody listened
+ * carry ids that end now. The ids move before the first PING leaves, and so before fresh_at_ns can. */
+static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
+{
+        if (watch->leader.heir) {
+                watch_hears_too(watch, now_ns);
+                return true;
+        }
+        if (!leader_holds(&watch->leader))
+                return false;
+        leader_clear_flags(&watch->leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
+        apply_flush(&watch->leader);
+        if (watch->listened)
+                mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
+        watch_listens(watch, now_ns);
         return true;
 }
 
@@ -229,7 +353,10 @@ static bool watch_judged(struct watch *watch, enum source_result result, uint64_
         } else {
                 if (result == SOURCE_IMPOSSIBLE)
                         leader_forbid(&watch->leader, SERVER_NO_TRACKING, now_ns + WATCH_RETRY_NS);
-                watch_say(watch, " refuses the listener, nothing is served from L1: ", watch->source.reason);
+                watch_say(watch,
+                          watch->leader.heir ? " refuses the agent's listener: "
+                                             : " refuses the listener, nothing is served from L1: ",
+                          watch->source.reason);
         }
         watch_leave(watch, WATCH_OUT_NS);
         return false;
@@ -306,12 +433,13 @@ short watch_events(const struct watch *watch)
 static void watch_read(struct watch *watch, char *buffer, size_t size)
 {
         enum link_result result = LINK_OK;
+        bool             ended = false;
         size_t           got;
 
         for (unsigned reads = 0; reads < WATCH_READS && result == LINK_OK; reads++) {
                 result = link_read(&watch->link, buffer, size, &got);
                 if (result == LINK_FAILED)
-                        watch_unanswered(watch);
+                        ended = true;
                 else if (result == LINK_OK && !codec_feed(&watch->codec, buffer, got, watch_event, watch)) {
                         result = LINK_FAILED;
                         if (!watch->stopped)
@@ -320,7 +448,11 @@ static void watch_read(struct watch *watch, char *buffer, size_t size)
                 }
         }
         apply_settle(&watch->apply, &watch->leader);
-        if (result == LINK_FAILED && watch->end == WATCH_GOES_ON)
+        if (result != LINK_FAILED || watch->end != WATCH_GOES_ON)
+                return;
+        if (ended)
+                watch_ended(watch, clock_precise_ns());
+        else
                 watch_lose(watch, clock_precise_ns());
 }
 
@@ -335,8 +467,12 @@ void watch_ready(struct watch *watch, short revents, char *buffer, size_t size)
                         watch_not_there(watch, errno, clock_precise_ns());
                 return;
         }
+        if (watch->state == WATCH_SECURING) {
+                watch_secure(watch, clock_precise_ns());
+                return;
+        }
         if ((revents & POLLOUT) && link_flush(&watch->link) == LINK_FAILED) {
-                watch_lose(watch, clock_precise_ns());
+                watch_ended(watch, clock_precise_ns());
                 return;
         }
         if (revents & (POLLIN | POLLHUP | POLLERR))
@@ -364,7 +500,8 @@ static uint64_t watch_turn_listening(struct watch *watch, uint64_t now_ns)
         struct server_shm *server = watch->leader.server;
         uint64_t           period_ns = leader_period_ns(leader_bound_ms(server, watch->leader.own_bound_ms)), due_ns;
 
-        if (mt_load_relaxed(&server->ping_wanted) != 0 && mt_exchange_acq_rel(&server->ping_wanted, 0) != 0)
+        if (!watch->leader.heir && mt_load_relaxed(&server->ping_wanted) != 0 &&
+            mt_exchange_acq_rel(&server->ping_wanted, 0) != 0)
                 fence_want(&watch->fence, now_ns);
         if (watch->fence.sent_ns != 0 && now_ns > watch->fence.sent_ns + watch_silence_ns(watch)) {
                 watch_lose(watch, now_ns);
@@ -411,10 +548,14 @@ static uint64_t watch_turn_state(struct watch *watch, uint64_t now_ns)
                 if (now_ns > watch->since_ns + NS_PER_S)
                         watch_lose(watch, now_ns);
                 return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + NS_PER_S;
+        case WATCH_SECURING:
         case WATCH_GREETING: break;
         }
-        if (now_ns > watch->since_ns + watch_silence_ns(watch))
+        if (now_ns > watch->since_ns + watch_silence_ns(watch)) {
+                if (watch->state == WATCH_SECURING)
+                        watch_say(watch, ": does not answer a TLS handshake, nothing is served from L1 so far", NULL);
                 watch_lose(watch, now_ns);
+        }
         return watch->state == WATCH_AWAY ? watch->retry_ns : watch->since_ns + watch_silence_ns(watch);
 }
 
@@ -424,18 +565,21 @@ enum watch_end watch_turn(struct watch *watch, uint64_t now_ns, uint64_t *next_n
 
         if (watch->end != WATCH_GOES_ON)
                 return watch->end;
-        if (!leader_holds(&watch->leader))
+        if (watch->leader.heir ? !watch_inherit(watch, now_ns) : !leader_holds(&watch->leader))
                 return WATCH_DONE;
         leader_renew(&watch->leader, now_ns);
-        if (leader_too_costly(&watch->leader, now_ns)) {
-                watch_say(watch, ": more keys are written there than are served from L1: off for ten minutes", NULL);
-                leader_forbid(&watch->leader, SERVER_COSTLY, now_ns + WATCH_COSTLY_NS);
+        if (!watch->leader.heir && leader_too_costly(&watch->leader, now_ns)) {
+                watch_say(watch, ": more keys are written there than are served from L1: off for ten to twenty minutes",
+                          NULL);
+                leader_forbid(&watch->leader, SERVER_COSTLY, now_ns + leader_costly_ns(now_ns));
                 return WATCH_DONE;
         }
         *next_ns = watch_turn_state(watch, now_ns);
         renew_ns = now_ns + leader_lapse_ns(leader_bound_ms(watch->leader.server, watch->leader.own_bound_ms)) / 3;
         if (*next_ns > renew_ns)
                 *next_ns = renew_ns;
+        if (watch->leader.heir && *next_ns > now_ns + WATCH_HEIR_NS)
+                *next_ns = now_ns + WATCH_HEIR_NS;
         return watch->end;
 }
 

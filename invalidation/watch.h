@@ -1,11 +1,14 @@
 /* watch.h - one server that this process leads, as the listener's thread sees it.
  *
  *   AWAY       -> CONNECTING  the pause is over; the address is still the server's
- *   CONNECTING -> GREETING    connected: requests of source_tracking.c
+ *   CONNECTING -> SECURING    connected, to a server that is reached through TLS
+ *              -> GREETING    connected: requests of source_tracking.c
+ *   SECURING   -> GREETING    the server is whom it should be
  *   GREETING   -> LISTENING   the subscription is confirmed; all namespaces have got new ids; the first PING goes out
  *   any        -> AWAY        the connection ended, fell silent or spoke nonsense, or the host was suspended
  *
- * Leadership lasts through all of these; watch_turn() says when it is over. */
+ * Leadership lasts through all of these; watch_turn() says when it is over. An heir (leader.h) goes the same way
+ * without it, and comes to it in watch.c, watch_inherit(). */
 #ifndef MT_INVALIDATION_WATCH_H
 #define MT_INVALIDATION_WATCH_H
 
@@ -17,7 +20,7 @@
 #include "link.h"
 #include "source_tracking.h"
 
-enum watch_state { WATCH_AWAY, WATCH_CONNECTING, WATCH_GREETING, WATCH_LISTENING };
+enum watch_state { WATCH_AWAY, WATCH_CONNECTING, WATCH_SECURING, WATCH_GREETING, WATCH_LISTENING };
 
 enum watch_end {
         WATCH_GOES_ON,
@@ -37,6 +40,7 @@ struct watch {
         uint64_t         since_ns;           /* when the present state began */
         uint64_t         away_ns;            /* since when there is no connection */
         uint64_t         retry_ns, pause_ns; /* AWAY: until when, and how long */
+        uint64_t         confirmed_ns;       /* an heir's: when it was told that it is subscribed */
         const struct invalidation_config *config;
         struct leader                     leader;
         struct invalidation_endpoint      endpoint;

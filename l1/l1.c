@@ -14,6 +14,7 @@
 #include "segment/process.h"
 #include "segment/segment.h"
 
+#include <sys/stat.h>
 #include <time.h>
 
 /* -------------------------------------------------------------------------------------------------------- the hit */
@@ -189,6 +190,13 @@ void l1_after_fork(struct l1 *l1)
         counters_after_fork(l1);
         if (!mt_load_relaxed(&l1->closed))
                 segment_renew_serial(l1);
+}
+
+bool l1_at_path(const struct l1 *l1)
+{
+        struct stat st;
+
+        return stat(l1->path, &st) == 0 && st.st_dev == l1->file_dev && st.st_ino == l1->file_ino;
 }
 
 const char *l1_path(const struct l1 *l1)

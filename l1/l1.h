@@ -33,6 +33,7 @@ struct l1_config {
         uint64_t    size_bytes;     /* MTSHIM_L1_SIZE; counts only for whoever creates it */
         uint64_t    max_item_bytes; /* MTSHIM_L1_MAX_ITEM */
         const char *directory;      /* NULL: /dev/shm */
+        bool        agent;          /* `mtshim agent`: it leads for others, see l1_owner_agent() */
         bool        again;          /* an earlier attempt has said what is wrong: not a second line for it */
         bool       *later;          /* not NULL: set, and no handle given out, rather than take the index of a new
                                      * segment at once; the next attempt goes on. NULL: as long as it takes */
@@ -54,6 +55,14 @@ void l1_abandon(struct l1 *l1);
  * ours. */
 void l1_after_fork(struct l1 *l1);
 
+/* Is an agent there for programs that use this segment? A hint, by one system call where there is none. Keeps errno. */
+bool l1_agent_present(const struct l1_config *config);
+/* An agent: say so for as long as *held (a descriptor, at first -1) is open, and say it again if somebody removed the
+ * file. False: it cannot be said (errno), and programs that live for a moment find out late. */
+bool l1_agent_announce(const struct l1_config *config, int *held);
+void l1_agent_withdraw(const struct l1_config *config, int *held);
+/* Does the segment's path still lead to it? Else it was removed, and programs that come now make another. */
+bool l1_at_path(const struct l1 *l1);
 /* Full path of the segment, for lines and for doctor. Valid as long as the handle. */
 const char *l1_path(const struct l1 *l1);
 
@@ -206,5 +215,7 @@ uint64_t l1_self(struct l1 *l1);
 /* Is the process that the word names gone? Reads /proc: not for hot paths. 0 is nobody: true. */
 bool  l1_owner_dead(const struct l1 *l1, uint64_t owner);
 pid_t l1_owner_pid(const struct l1 *l1, uint64_t owner); /* 0 when it names nobody */
+/* Does it name an agent: a process that is there to lead, and to which others need not be preferred? */
+bool l1_owner_agent(const struct l1 *l1, uint64_t owner);
 
 #endif

@@ -395,6 +395,12 @@ static void options_settle(struct options *options)
                                  used);
                 options->l1_max_item_bytes = most;
         }
+        if ((options->tls_cert_file[0] != '\0') != (options->tls_key_file[0] != '\0')) {
+                log_line(LOG_WARN, "MTSHIM_TLS_CERT_FILE and MTSHIM_TLS_KEY_FILE belong together: '%s' is not used",
+                         options->tls_cert_file[0] != '\0' ? options->tls_cert_file : options->tls_key_file);
+                options->tls_cert_file[0] = options->tls_key_file[0] = '\0';
+                options->complained = true;
+        }
         if (options->abort_conf && options->complained) {
                 options->refused = true;
                 log_line(LOG_ERROR, "MTSHIM_ABORT_CONF=1 and an option is bad: nothing is cached");

@@ -36,7 +36,8 @@ struct options {
         bool    complained;           /* something was bad, and has had its line */
         bool    refused;              /* ... and MTSHIM_ABORT_CONF=1: cache nothing */
 };
-/* invalidation and log_level hold values of enum invalidation_mode and log_level: the words stand in that order. */
+/* invalidation, tls, tls_verify and log_level hold values of enum invalidation_mode, invalidation_tls_use,
+ * invalidation_tls_verify and log_level: the words stand in that order. */
 
 struct option_row {
         const char      *name; /* as in the file; MTSHIM_ and upper case in the environment */

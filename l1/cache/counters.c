@@ -65,19 +65,30 @@ static bool counters_extend(struct l1 *l1, uint32_t high)
         return true;
 }
 
-static uint32_t counters_claim(struct l1 *l1, uint64_t self)
+static uint32_t counters_claim_below(struct l1 *l1, uint32_t high, uint64_t self)
 {
-        uint32_t high = counters_high(l1), block, middle;
+        uint32_t block = counters_claim_among(l1, 1, high, self, 0), middle;
 
-        if (self == 0)
-                return 0;
-        block = counters_claim_among(l1, 1, high, self, 0);
         /* Starting anywhere, so that the few looks at the dead meet other blocks each time. */
         middle = 1 + (uint32_t)(clock_precise_ns() / NS_PER_US) % (high - 1);
         if (block == 0)
                 block = counters_claim_among(l1, middle, high, self, COUNTERS_LOOKS);
         if (block == 0 && counters_extend(l1, high))
                 block = counters_claim_among(l1, high, high + COUNTERS_PER_PAGE, self, 0);
+        return block;
+}
+
+/* Threads that begin at the same time may have taken all of the page that this one found: as long as there are more of
+ * them it looks again, rather than share block 0 with others for the rest of its life. */
+static uint32_t counters_claim(struct l1 *l1, uint64_t self)
+{
+        uint32_t block = 0, seen = 0, high = counters_high(l1);
+
+        while (self != 0 && block == 0 && high > seen) {
+                block = counters_claim_below(l1, high, self);
+                seen = high;
+                high = counters_high(l1);
+        }
         return block;
 }
 

@@ -92,6 +92,7 @@ uint64_t geometry_fingerprint(void)
                 offsetof(struct segment_shm, table_owner),
                 offsetof(struct segment_shm, forgotten),
                 sizeof(struct process_shm),
+                offsetof(struct process_shm, role),
                 sizeof(struct counters_shm),
                 sizeof(struct server_shm),
                 offsetof(struct server_shm, state),

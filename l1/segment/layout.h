@@ -83,12 +83,16 @@ _Static_assert(offsetof(struct segment_shm, forgotten) == 384, "segment ABI");
  *   | incarnation  | slot + 1     |     0 = nobody
  * and is that of a dead one if the slot has moved to another incarnation, or its process (pid and start time, so that
  * a reused pid is not taken for it; zombies count as dead) is gone. */
+enum process_role { PROCESS_PROGRAM = 0, PROCESS_AGENT = 1 };
+
 struct process_shm {
         _Atomic uint32_t incarnation; /* even: free, odd: claimed; only goes up */
         _Atomic int32_t  pid;
         _Atomic uint64_t start_time; /* field 22 of /proc/pid/stat, clock ticks since boot */
         _Atomic uint64_t attached_ns;
-        uint64_t         spare[5];
+        _Atomic uint32_t role; /* enum process_role; stored before the incarnation is odd */
+        uint32_t         pad;
+        uint64_t         spare[4];
 };
 _Static_assert(sizeof(struct process_shm) == 64, "a process is one cache line");
 

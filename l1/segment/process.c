@@ -124,7 +124,8 @@ static bool process_bury(struct process_shm *slot, uint32_t number, pid_t me, ui
 }
 
 /* From free or dead to claimed by this process: the owner word, 0 when it is not to be had. */
-static uint64_t process_claim_slot(struct process_shm *slot, uint32_t number, pid_t me, uint64_t my_start)
+static uint64_t process_claim_slot(struct process_shm *slot, uint32_t number, pid_t me, uint64_t my_start,
+                                   enum process_role role)
 {
         int32_t  holder = mt_load_relaxed(&slot->pid);
         uint32_t incarnation;
@@ -139,7 +140,9 @@ static uint64_t process_claim_slot(struct process_shm *slot, uint32_t number, pi
                 return 0;
         mt_store_relaxed(&slot->start_time, my_start);
         mt_store_relaxed(&slot->attached_ns, clock_coarse_ns());
-        /* [P1] release: whoever reads the odd incarnation ([P2] in process_named()) reads this pid and start time. */
+        mt_store_relaxed(&slot->role, role);
+        /* [P1] release: whoever reads the odd incarnation ([P2] in process_named()) reads this pid, start time and
+         * role. */
         if (!mt_cas_acq_rel(&slot->incarnation, &incarnation, incarnation + 1))
                 return 0;
         return process_word(number, incarnation + 1);
@@ -177,7 +180,7 @@ static uint64_t process_claim_any(struct l1 *l1)
         for (uint32_t i = 0; i < PROCESS_MAX && word == 0; i++) {
                 uint32_t number = (first + i) % PROCESS_MAX;
 
-                word = process_claim_slot(&l1->processes[number], number, me, my_start);
+                word = process_claim_slot(&l1->processes[number], number, me, my_start, l1->role);
         }
         return word;
 }
@@ -279,6 +282,19 @@ pid_t l1_owner_pid(const struct l1 *l1, uint64_t owner)
         struct process_shm *slot = process_named(l1, owner);
 
         return slot != NULL ? mt_load_relaxed(&slot->pid) : 0;
+}
+
+/* The role is that of whoever has the slot: looked at before the incarnation is looked at again, as above. */
+bool l1_owner_agent(const struct l1 *l1, uint64_t owner)
+{
+        struct process_shm *slot = process_named(l1, owner);
+        uint32_t            role;
+
+        if (slot == NULL)
+                return false;
+        role = mt_load_relaxed(&slot->role);
+        mt_fence_acquire();
+        return role == PROCESS_AGENT && mt_load_relaxed(&slot->incarnation) == (uint32_t)(owner >> 32);
 }
 
 uint32_t process_count(const struct l1 *l1)

@@ -26,7 +26,6 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#define SEGMENT_DIRECTORY   "/dev/shm"
 #define SEGMENT_TRIES       20 /* others create, unlink and create at the same time */
 #define SEGMENT_FULL_NS     NS_PER_S
 #define SEGMENT_STEP_NS     (300 * NS_PER_US) /* what one attempt to attach spends on the index */
@@ -316,6 +315,7 @@ struct l1 *segment_open(const struct l1_config *config, bool create, bool writab
         l1->writable = writable;
         l1->max_item_bytes = config->max_item_bytes;
         l1->again = config->again;
+        l1->role = config->agent ? PROCESS_AGENT : PROCESS_PROGRAM;
         if (!segment_name(l1, config) || !segment_settle(l1, config, create)) {
                 munmap(l1, sizeof *l1);
                 return NULL;

@@ -9,8 +9,9 @@
 
 #include <sys/mman.h>
 
-#define SEGMENT_PATH_MAX 512
-#define SEGMENT_PIECE    (UINT64_C(256) << 10) /* memory is taken in such steps: 0.1 ms each */
+#define SEGMENT_DIRECTORY "/dev/shm"
+#define SEGMENT_PATH_MAX  512
+#define SEGMENT_PIECE     (UINT64_C(256) << 10) /* memory is taken in such steps: 0.1 ms each */
 
 /* Linux 5.14; glibc may not know it yet. */
 #ifndef MADV_POPULATE_WRITE
@@ -58,10 +59,11 @@ struct l1 {
         uint64_t                max_item_bytes;
         uint64_t                whole_bytes; /* values up to this are kept in one piece */
         uint64_t                piece_bytes; /* longer ones are cut into pieces of this */
-        bool                    again;       /* not the first attempt: what keeps it from going well has been said */
-        uint32_t                open_limit;  /* log segments of one log open at a time */
-        _Atomic uint32_t        writers;     /* threads of this process that may own something in the segment now */
-        _Atomic uint64_t        self;        /* this process's owner word, 0 until claimed */
+        enum process_role       role;
+        bool                    again;      /* not the first attempt: what keeps it from going well has been said */
+        uint32_t                open_limit; /* log segments of one log open at a time */
+        _Atomic uint32_t        writers;    /* threads of this process that may own something in the segment now */
+        _Atomic uint64_t        self;       /* this process's owner word, 0 until claimed */
         _Atomic uint64_t        self_retry_ns;
         _Atomic uint64_t        look_ns; /* when owners were last looked at for signs of death */
         _Atomic uint64_t        still[LOGSEG_KINDS * LOGSEG_OPEN_MAX]; /* what was open and owned then: word, head */

@@ -184,6 +184,7 @@ static void connection_begin(struct connection *c, uint64_t began_ns)
         c->server = NULL;
         c->space = NULL;
         c->l1 = NULL;
+        c->tls = NULL;
         c->endpoint.known = false;
         if (!c->nonblock) /* now, while a relative path means what it meant to connect() */
                 endpoint_of(c->hiredis, c->context, &c->endpoint);
@@ -192,6 +193,7 @@ static void connection_begin(struct connection *c, uint64_t began_ns)
         c->known_ns = began_ns;
         c->maker_pid = getpid();
         c->inside = false;
+        c->wrote = false;
 }
 
 struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns)
@@ -220,6 +222,12 @@ void connection_remade(struct connection *c, uint64_t began_ns)
 
         connection_begin(c, began_ns);
         errno = saved_errno;
+}
+
+void connection_secured(struct connection *c, const struct invalidation_tls *tls)
+{
+        c->tls = tls;
+        c->doubt = (c->doubt & ~(uint32_t)DOUBT_ENDPOINT) | DOUBT_UNBOUND;
 }
 
 struct connection *connection_adopt(void *context, const struct hiredis *h)
@@ -288,7 +296,7 @@ bool connection_server(struct connection *c)
         c->server = l1_server(l1, &c->endpoint.id);
         if (c->server == NULL)
                 return false;
-        if (c->l1_since_ns < runtime_attached_ns() && c->known_ns < runtime_attached_ns())
+        if (c->wrote && c->l1_since_ns < runtime_attached_ns() && c->known_ns < runtime_attached_ns())
                 c->barrier_ns = runtime_attached_ns(); /* what it wrote before then was cleared by nobody here */
         c->l1_since_ns = runtime_attached_ns();
         c->server_index = l1_server_index(l1, c->server);
@@ -296,11 +304,18 @@ bool connection_server(struct connection *c)
         return true;
 }
 
-static bool connection_encrypted(const struct connection *c)
+/* Could a listener reach this server as the program does? Something else than hiredis_ssl, or a copy of it inside of
+ * the program, may have secured the connection in a way that we have not seen. */
+static bool connection_within_reach(struct connection *c)
 {
         const struct abi *abi = &c->hiredis->abi;
+        bool              encrypted = abi->privctx != 0 && ABI_FIELD(void *const, c->context, abi->privctx) != NULL;
+        bool              always = runtime.options.tls == INVALIDATION_TLS_ON;
 
-        return abi->privctx != 0 && ABI_FIELD(void *const, c->context, abi->privctx) != NULL;
+        c->endpoint.address.tls = encrypted ? c->tls : NULL;
+        if (always && c->endpoint.address.tls == NULL)
+                c->endpoint.address.tls = invalidation_tls_intern(NULL);
+        return c->endpoint.address.tls != NULL || !(encrypted || always);
 }
 
 void connection_bind(struct connection *c)
@@ -312,8 +327,8 @@ void connection_bind(struct connection *c)
                 c->doubt |= c->l1 != NULL && !c->endpoint.known ? DOUBT_ENDPOINT : DOUBT_SEGMENT;
                 return;
         }
-        if (connection_encrypted(c)) {
-                c->doubt |= DOUBT_ENDPOINT; /* a listener could not speak to it */
+        if (!connection_within_reach(c)) {
+                c->doubt |= DOUBT_ENDPOINT;
                 return;
         }
         l1_user_digest(c->l1, c->authenticated ? c->user : NULL, c->user_len, digest);

@@ -28,7 +28,7 @@ enum connection_doubt {
         DOUBT_STREAM = 1u << 4,      /* subscribed, MONITOR, CLIENT REPLY: replies are not one to one any more */
         DOUBT_TRACKING = 1u << 5,    /* CLIENT TRACKING of the program's own */
         DOUBT_NONBLOCK = 1u << 6,    /* made non-blocking or asynchronous */
-        DOUBT_ENDPOINT = 1u << 7,    /* no address that a listener could reach, or an encrypted one */
+        DOUBT_ENDPOINT = 1u << 7,    /* no address that a listener could reach, or not by the same TLS */
         DOUBT_SEGMENT = 1u << 8,     /* no segment, or its tables are full */
         DOUBT_INCARNATION = 1u << 9, /* made before the server behind its address was replaced; verified before use */
         DOUBT_INHERITED = 1u << 10,  /* came through a fork, and its maker is alive */
@@ -51,19 +51,22 @@ struct connection {
         uint32_t              incarnation; /* the server's, when this connection was bound */
 
         /* What changes rarely. */
-        struct l1         *l1;
-        uint64_t           known_ns;    /* made, or verified, at this time: it talks to the server of then */
-        uint64_t           asked_ns;    /* when a doubt was last looked into */
-        uint64_t           l1_since_ns; /* when the process had attached to the segment that it is bound to */
-        int32_t            maker_pid;
-        uint32_t           database;
-        bool               authenticated; /* as user; a connection that never did is an identity of its own */
-        bool               no_fill;       /* PTTL was refused to this user */
-        bool               nonblock;
-        bool               multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
-        uint16_t           user_len;
-        char               user[OWED_SECRET_MAX];
-        struct endpoint    endpoint;
+        struct l1      *l1;
+        uint64_t        known_ns;    /* made, or verified, at this time: it talks to the server of then */
+        uint64_t        asked_ns;    /* when a doubt was last looked into */
+        uint64_t        l1_since_ns; /* when the process had attached to the segment that it is bound to */
+        int32_t         maker_pid;
+        uint32_t        database;
+        bool            authenticated; /* as user; a connection that never did is an identity of its own */
+        bool            no_fill;       /* PTTL was refused to this user */
+        bool            nonblock;
+        bool            wrote;         /* something that may have changed a key, since it was made */
+        bool            multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
+        uint16_t        user_len;
+        char            user[OWED_SECRET_MAX];
+        struct endpoint endpoint;
+        const struct invalidation_tls
+                          *tls;    /* how the program has secured it; NULL: not, or not in a way that we know */
         struct owed_queue  queue;  /* effects of commands sent and not answered */
         struct owed_queue  multi;  /* keys written inside MULTI, cleared at EXEC */
         struct owed_secret secret; /* credentials on their way */
@@ -114,6 +117,8 @@ static inline struct connection *connection_find(const void *context)
 struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns);
 /* It reconnected: begins anew. */
 void connection_remade(struct connection *c, uint64_t began_ns);
+/* It talks TLS from here on. tls: as a listener would have to do the same, or NULL: that cannot be told. */
+void connection_secured(struct connection *c, const struct invalidation_tls *tls);
 /* A context that we meet for the first time without having seen it made: never served, but its writes are noticed. */
 struct connection *connection_adopt(void *context, const struct hiredis *h);
 /* It is about to be freed. */

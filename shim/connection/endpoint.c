@@ -49,13 +49,12 @@ static bool endpoint_unix_path(const struct hiredis *h, const void *context, str
         return true;
 }
 
-static bool endpoint_unix(const struct hiredis *h, const void *context, struct endpoint *e)
+static bool endpoint_unix(struct endpoint *e)
 {
         struct sockaddr_un *un = (struct sockaddr_un *)&e->address.address;
         struct stat         st;
 
-        if (!endpoint_unix_path(h, context, un, e->address.length) || stat(un->sun_path, &st) != 0 ||
-            !S_ISSOCK(st.st_mode))
+        if (stat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
                 return false;
         e->address.length = sizeof *un;
         e->id.id[0] = st.st_dev;
@@ -89,6 +88,65 @@ static bool endpoint_inet(struct endpoint *e)
         return true;
 }
 
+bool endpoint_identify(struct endpoint *e)
+{
+        int saved_errno = errno;
+
+        e->id.family = e->address.address.ss_family;
+        if (e->id.family == AF_UNIX)
+                e->known = endpoint_unix(e);
+        else
+                e->known = (e->id.family == AF_INET || e->id.family == AF_INET6) && endpoint_inet(e);
+        errno = saved_errno;
+        return e->known;
+}
+
+static void endpoint_fill_inet(struct endpoint *e, const uint64_t id[3])
+{
+        struct sockaddr_in *in = (struct sockaddr_in *)&e->address.address;
+
+        in->sin_family = AF_INET;
+        in->sin_port = htons((uint16_t)id[0]);
+        in->sin_addr.s_addr = (in_addr_t)id[1];
+        e->address.length = sizeof *in;
+}
+
+static void endpoint_fill_inet6(struct endpoint *e, const uint64_t id[3])
+{
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&e->address.address;
+
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons((uint16_t)id[0]);
+        in6->sin6_scope_id = (uint32_t)(id[0] >> 16);
+        memcpy(&in6->sin6_addr, &id[1], sizeof in6->sin6_addr);
+        e->address.length = sizeof *in6;
+}
+
+bool endpoint_of_server(const struct server_shm *server, struct endpoint *e)
+{
+        struct sockaddr_un *un = (struct sockaddr_un *)&e->address.address;
+        char                path[sizeof server->address];
+        uint32_t            family;
+        uint64_t            id[3];
+
+        memset(e, 0, sizeof *e);
+        mt_copy_from_shared(&family, &server->family, sizeof family);
+        mt_copy_from_shared(id, server->id, sizeof id);
+        mt_copy_from_shared(path, server->address, sizeof path);
+        if (family == AF_UNIX) {
+                if (path[0] != '/' || strnlen(path, sizeof path) >= sizeof un->sun_path)
+                        return false;
+                un->sun_family = AF_UNIX;
+                strcpy(un->sun_path, path);
+                e->address.length = sizeof *un;
+        } else if (family == AF_INET) {
+                endpoint_fill_inet(e, id);
+        } else if (family == AF_INET6) {
+                endpoint_fill_inet6(e, id);
+        }
+        return endpoint_identify(e) && memcmp(e->id.id, id, sizeof id) == 0;
+}
+
 void endpoint_of(const struct hiredis *h, const void *context, struct endpoint *e)
 {
         int saved_errno = errno;
@@ -97,11 +155,9 @@ void endpoint_of(const struct hiredis *h, const void *context, struct endpoint *
         memset(e, 0, sizeof *e);
         e->address.length = sizeof e->address.address;
         if (getpeername(fd, (struct sockaddr *)&e->address.address, &e->address.length) == 0) {
-                e->id.family = e->address.address.ss_family;
-                if (e->id.family == AF_UNIX)
-                        e->known = endpoint_unix(h, context, e);
-                else if (e->id.family == AF_INET || e->id.family == AF_INET6)
-                        e->known = endpoint_inet(e);
+                if (e->address.address.ss_family != AF_UNIX ||
+                    endpoint_unix_path(h, context, (struct sockaddr_un *)&e->address.address, e->address.length))
+                        endpoint_identify(e);
         }
         errno = saved_errno;
 }

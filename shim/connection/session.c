@@ -112,6 +112,12 @@ static bool session_writes(enum command_class class)
         return class == COMMAND_WRITE || class == COMMAND_SCRIPT;
 }
 
+static bool session_may_write(enum command_class class)
+{
+        return session_writes(class) || class == COMMAND_OPAQUE || class == COMMAND_UNKNOWN ||
+               class == COMMAND_FLUSHDB || class == COMMAND_FLUSHALL || class == COMMAND_SWAPDB;
+}
+
 /* No room to remember what is owed: what is, counts as lost, and from here on keys are cleared when they are sent. */
 static void session_overflow(struct connection *c)
 {
@@ -131,6 +137,7 @@ static void session_push(struct connection *c, enum command_class class, uint32_
                 return;
         }
         c->owed++;
+        c->wrote |= session_may_write(class);
         if (!session_writes(class))
                 return;
         if (connection_server(c) && command_each_key(command, session_add_key, &keys) && keys.whole)

@@ -124,6 +124,7 @@ bool ctl_server_read(struct l1 *l1, uint32_t index, const struct options *option
         mt_copy_from_shared(out->address, server->address, sizeof out->address);
         out->address[sizeof out->address - 1] = '\0';
         out->listener_pid = led ? (uint64_t)l1_owner_pid(l1, leader) : 0;
+        out->listener = !led ? "none" : l1_owner_agent(l1, leader) ? "agent" : "program";
         out->bound_ms = mt_load_relaxed(&server->bound_ms);
         if (out->bound_ms == 0)
                 out->bound_ms = options->max_staleness_ns / NS_PER_MS;

@@ -30,6 +30,7 @@ struct ctl_command {
         const char *text;     /* what --help adds: options and exit status, one a line */
 };
 
+int agent_command(int argc, char **argv);
 int config_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 int flush_command(int argc, char **argv);
@@ -57,6 +58,7 @@ struct ctl_server {
         char        address[120]; /* NUL-terminated, any bytes */
         const char *state;        /* fresh, stale, no-tracking, cluster, costly */
         uint64_t    listener_pid; /* 0: nobody leads now */
+        const char *listener;     /* agent, program, none */
         uint64_t    lease_ms_left, bound_ms;
         uint64_t    epoch, incarnation, term, invalidations, reconnects, flushes;
 };

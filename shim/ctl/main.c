@@ -28,6 +28,16 @@ static const struct ctl_command ctl_commands[] = {
          "  -s, --segment NAME  of this segment instead of MTSHIM_SEGMENT\n"
          "\n"
          "Nothing is removed from Redis. Exit status 1: there is no segment.\n"},
+        {"agent", agent_command, "[--server ADDRESS]... [-s segment] [--ready-fd N]",
+         "listen for the whole host, so that programs that live for a moment find L1 warm",
+         "  --server ADDRESS    lead this server: host:port, [v6]:port, the path of its socket, or "
+         "redis://user@host:port;\n"
+         "                      without it: every server that programs of this user use\n"
+         "  -s, --segment NAME  in this segment instead of MTSHIM_SEGMENT\n"
+         "  --ready-fd N        write a line to this descriptor when it is ready (NOTIFY_SOCKET is told too)\n"
+         "\n"
+         "Runs until SIGTERM, SIGINT or SIGHUP, as the user whose programs it serves and with their options. It takes\n"
+         "the place of a program that leads; a second agent stands by. Exit status 1: it cannot begin.\n"},
         {"config", config_command, "[-v]", "each option, its value, and where that came from",
          "  -v, --verbose   also what each option means and takes\n"
          "\n"

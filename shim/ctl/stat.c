@@ -38,6 +38,7 @@ static void stat_json_server(struct json *j, const struct ctl_server *s)
         json_string(j, "address", s->address);
         json_string(j, "state", s->state);
         json_number(j, "listener_pid", s->listener_pid);
+        json_string(j, "listener", s->listener);
         json_number(j, "lease_ms_left", s->lease_ms_left);
         json_number(j, "bound_ms", s->bound_ms);
         json_number(j, "epoch", s->epoch);
@@ -129,7 +130,8 @@ static void stat_text_servers(const struct stat_view *v)
                 printf("  %-28s %-11s lease %llu ms of %llu, listener ", ctl_printable(s.address), s.state,
                        (unsigned long long)s.lease_ms_left, (unsigned long long)s.bound_ms);
                 if (s.listener_pid)
-                        printf("%llu", (unsigned long long)s.listener_pid);
+                        printf("%llu%s", (unsigned long long)s.listener_pid,
+                               strcmp(s.listener, "agent") == 0 ? " (agent)" : "");
                 else
                         fputs("none", stdout);
                 printf(", epoch %llu, %llu invalidations, %llu flushes, %llu reconnects\n", (unsigned long long)s.epoch,

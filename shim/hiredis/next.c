@@ -185,6 +185,24 @@ const struct hiredis *next_of(const void *caller)
         return found;
 }
 
+void *next_beside(const void *caller, const char *name)
+{
+        int              saved_errno = errno;
+        void            *symbol = next_symbol(RTLD_NEXT, name), *handle;
+        struct link_map *map;
+        Dl_info          info;
+
+        if (symbol == NULL && dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map->l_name[0] != '\0') {
+                handle = dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
+                if (handle != NULL) {
+                        symbol = next_symbol(handle, name);
+                        dlclose(handle); /* the caller runs: its module, and what that is linked to, stay */
+                }
+        }
+        errno = saved_errno;
+        return symbol;
+}
+
 /* One of those that are known, if all have the same layout: then it does not matter which of them frees. */
 static const struct hiredis *next_any(void)
 {

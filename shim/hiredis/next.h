@@ -34,6 +34,9 @@ extern _Atomic(const struct hiredis *) next_global;
 /* The hiredis that the code at this return address would reach without us; NULL (with one line) if there is none.
  * Thread-safe. The first call for a library reads its symbols; later ones compare an address. Keeps errno. */
 const struct hiredis *next_of(const void *caller);
+/* A function of a library that stands beside hiredis (libhiredis_ssl), as the caller would reach it without us; looked
+ * up each time. NULL: there is none. Keeps errno. */
+void *next_beside(const void *caller, const char *name);
 /* The same for freeReplyObject(): quick where only the reader of a hiredis is used, which is not probed for it, and
  * good for a caller that does not see hiredis itself, since such calls are the last thing that a function does, and may
  * come as a jump. *h: the library, or NULL if it was not looked into. NULL: none is to be found; a block leaks. Keeps

@@ -154,8 +154,10 @@ static MT_COLD bool read_clear_up(struct connection *c)
         if (c->owed == 0 && (c->doubt & DOUBT_INHERITED) && read_maker_is_gone(c, now_ns))
                 c->doubt &= ~(uint32_t)DOUBT_INHERITED;
         if (c->owed == 0 && (c->doubt & ~(uint32_t)(DOUBT_UNBOUND | DOUBT_SEGMENT | DOUBT_INCARNATION)) == 0) {
-                if (c->doubt & (DOUBT_UNBOUND | DOUBT_SEGMENT))
+                if (c->doubt & (DOUBT_UNBOUND | DOUBT_SEGMENT)) {
+                        runtime_meet_agent();
                         connection_bind(c);
+                }
                 if (c->doubt == DOUBT_INCARNATION && read_context_plain(c)) {
                         read_verify(c, now_ns);
                         if (c->doubt & DOUBT_UNBOUND)
@@ -176,11 +178,14 @@ static MT_COLD bool read_rule_bypasses(struct mt_bytes key)
         return rule != NULL && rule->action == RULE_BYPASS;
 }
 
-/* No current freshness lease: say that somebody here wants one, and pass the GET on alone. */
-static MT_COLD void *read_stale(struct connection *c, uint64_t now_ns)
+/* No current freshness lease: say that somebody here wants one, and pass the GET on alone. Nobody wants one for a key
+ * that a rule passes on: where a host reads no other key it has no listener, and the server no message for it. */
+static MT_COLD void *read_stale(struct connection *c, struct mt_bytes key, uint64_t now_ns)
 {
         int saved_errno = errno;
 
+        if (runtime.options.rules.count != 0 && read_rule_bypasses(key))
+                return read_refuse(c, COUNTER_bypass_rule);
         if (connection_server(c)) { /* the segment may be another one by now */
                 if (mt_load_relaxed(&c->server->flags) & SERVER_CLUSTER)
                         l1_count(c->l1, COUNTER_bypass_cluster, 1);
@@ -406,7 +411,7 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
          * listener changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
         if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.window_ns), now_ns) &&
                         !mt_load_relaxed(&runtime.trust_ttl)))
-                return read_stale(c, now_ns);
+                return read_stale(c, key, now_ns);
         namespace_id = l1_namespace_id(c->server, c->incarnation, c->space);
         if (MT_UNLIKELY(namespace_id == 0)) {
                 c->doubt |= DOUBT_UNBOUND; /* looked up again by the next GET */

@@ -55,14 +55,26 @@ static bool runtime_watch_forks(void)
         return true;
 }
 
+static const char *runtime_set(const char *text)
+{
+        return text[0] != '\0' ? text : NULL;
+}
+
 static void runtime_configure_invalidation(void)
 {
         const struct options            *o = &runtime.options;
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
-                .user = o->user[0] != '\0' ? o->user : NULL,
-                .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
+                .user = runtime_set(o->user),
+                .password_file = runtime_set(o->password_file),
+                .tls_use = (enum invalidation_tls_use)o->tls,
+                .tls_verify = (enum invalidation_tls_verify)o->tls_verify,
+                .tls = {.ca_file = runtime_set(o->tls_ca_file),
+                        .ca_dir = runtime_set(o->tls_ca_dir),
+                        .cert_file = runtime_set(o->tls_cert_file),
+                        .key_file = runtime_set(o->tls_key_file),
+                        .server_name = runtime_set(o->tls_server_name)},
         };
 
         invalidation_setup(&config);
@@ -104,18 +116,24 @@ struct l1 *runtime_l1_now(void)
         return mt_load_acquire(&runtime_segment); /* pairs with the release in runtime_attach() */
 }
 
-static void runtime_attach(void)
+static struct l1_config runtime_segment_config(void)
 {
-        bool                   later = false;
-        const struct l1_config config = {
+        return (struct l1_config){
                 .name = runtime.options.segment,
                 .size_bytes = runtime.options.l1_size_bytes,
                 .max_item_bytes = runtime.options.l1_max_item_bytes,
                 .again = mt_load_relaxed(&runtime_retry_ns) != 0,
-                .later = &later,
         };
-        struct l1 *l1 = l1_attach(&config);
+}
 
+static void runtime_attach(void)
+{
+        bool             later = false;
+        struct l1_config config = runtime_segment_config();
+        struct l1       *l1;
+
+        config.later = &later;
+        l1 = l1_attach(&config);
         if (l1 == NULL && !later)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
@@ -138,6 +156,22 @@ struct l1 *runtime_l1(void)
         }
         errno = saved_errno;
         return runtime_l1_now();
+}
+
+static MT_COLD void runtime_look_for_agent(void)
+{
+        const struct l1_config config = runtime_segment_config();
+
+        if (l1_agent_present(&config))
+                mt_fetch_add_relaxed(&runtime_waited_ns, RUNTIME_ATTACH_COST_NS);
+}
+
+void runtime_meet_agent(void)
+{
+        static _Atomic bool looked;
+
+        if (runtime_l1_now() == NULL && !mt_load_relaxed(&looked) && runtime_ready() && !atomic_exchange(&looked, true))
+                runtime_look_for_agent();
 }
 
 uint64_t runtime_attached_ns(void)

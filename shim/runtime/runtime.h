@@ -24,6 +24,9 @@ bool runtime_ready(void);
  * it does not pay yet: a process attaches when it has waited for Redis as long as attaching takes, so that it never
  * loses more than it might have saved, and a compiler cache's process, which asks twice in its 3 ms, loses nothing. */
 struct l1 *runtime_l1(void);
+/* A GET is about to ask for it. Where an agent is there, L1 is warm whoever comes, and attaching is worth it at once:
+ * looked at once in the life of a process. */
+void runtime_meet_agent(void);
 /* When the segment was attached (precise clock); 0: it is not. */
 uint64_t runtime_attached_ns(void);
 /* Around a wait for Redis: measured only while there is no segment. */

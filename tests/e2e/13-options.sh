@@ -87,6 +87,13 @@ LIB=$CLOCKLIB with 'MTSHIM_RULES=secret:*=bypass;session:*=ttl:10s' rules
 [ ! -s "$T/lines" ] || { show "$T/lines"; fail "rules"; }
 ok "rules: bypass, and a time to live"
 
+# A server's place in the segment begins with term 1, and each leader adds one.
+with 'MTSHIM_RULES=k=bypass' unserved
+[ "$(stat_of servers.term)" = 1 ] || fail "a host that reads only what a rule passes on was led: term $(stat_of servers.term)"
+with 'MTSHIM_RULES=other=bypass' served
+[ "$(stat_of servers.term)" = 2 ] || fail "a host that reads other keys too was not: term $(stat_of servers.term)"
+ok "rules: no listener where no key is kept"
+
 cat >"$T/negative" <<'E2'
 foreign DEL absent
 foreign SET k value

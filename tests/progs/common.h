@@ -79,13 +79,17 @@ static UNUSED int server_port(char host[64])
 
 /* ------------------------------------------------------------------------------------------------ by hiredis */
 
+#ifndef SECURE /* tls.h: the same program over TLS */
+#define SECURE(c) (c)
+#endif
+
 /* May return a context with err set, as hiredis does. */
 static UNUSED redisContext *try_connect(void)
 {
         char host[64];
         int  port = server_port(host);
 
-        return port != 0 ? redisConnect(host, port) : redisConnectUnix(server_name());
+        return SECURE(port != 0 ? redisConnect(host, port) : redisConnectUnix(server_name()));
 }
 
 static UNUSED redisContext *must_connect(void)

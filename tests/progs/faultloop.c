@@ -41,7 +41,7 @@ static void log_in(void)
 static void mend(void)
 {
         atomic_fetch_add(&h->errors, 1);
-        if (redisReconnect(c) != REDIS_OK)
+        if (redisReconnect(c) != REDIS_OK || SECURE(c)->err != 0)
                 sleep_ms(5);
         log_in();
 }

@@ -16,7 +16,9 @@
  *   untilsaid C KEY FILE                   GET until there is anything in the file (when shimmed)
  *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
- *   foreign WORD...                        by a plain socket: nobody here knows of it
+ *   foreign WORD...                        by a plain socket (to MT_FOREIGN, if set): nobody here knows of it
+ *   exists FILE                            wait until there is such a file
+ *   run TEXT...                            a command of the shell's, without the shim
  *   advance SECONDS                        the clock of the shim (in its test flavour)
  *   sleep MS | repeat N ... end            repeat a block of lines */
 // build: -ldl
@@ -404,10 +406,10 @@ static void op_foreign(struct word *w, int n)
         const char *argv[WORDS];
         size_t      len[WORDS];
         char        text[256];
+        const char *name = getenv("MT_FOREIGN") != NULL ? getenv("MT_FOREIGN") : server_name();
 
         argv_of(w + 1, n - 1, argv, len);
-        if (!raw_open(&raw, server_name()) || !raw_command(&raw, n - 1, argv, len) ||
-            !raw_reply(&raw, text, sizeof(text)))
+        if (!raw_open(&raw, name) || !raw_command(&raw, n - 1, argv, len) || !raw_reply(&raw, text, sizeof(text)))
                 die("line %u: the server is not there", line_number);
         if (text[0] == '-')
                 die("line %u: %s", line_number, text);
@@ -424,6 +426,19 @@ static void op_advance(struct word *w, int n)
                 advance((int64_t)(atof(w[1].p) * 1e9));
         else if (shimmed())
                 die("line %u: this is not the test flavour", line_number);
+}
+
+static void op_exists(struct word *w, int n)
+{
+        uint64_t deadline_ns = now_ns() + 20 * NS_PER_S;
+
+        (void)n;
+        fflush(stdout); /* whoever makes it may want to see how far we are */
+        while (access(w[1].p, F_OK) != 0) {
+                if (now_ns() > deadline_ns)
+                        die("line %u: no %s", line_number, w[1].p);
+                sleep_ms(2);
+        }
 }
 
 static void op_sleep(struct word *w, int n)
@@ -463,13 +478,28 @@ static const struct {
         {"foreign", op_foreign, 2},
         {"advance", op_advance, 2},
         {"sleep", op_sleep, 2},
+        {"exists", op_exists, 2},
 };
+
+static void op_run(const char *text)
+{
+        char command[1024];
+
+        snprintf(command, sizeof(command), "env -u LD_PRELOAD %s", text);
+        fflush(stdout);
+        if (system(command) != 0)
+                die("line %u: it fails", line_number);
+}
 
 static void play(char *line)
 {
         struct word w[WORDS];
         int         n;
 
+        if (strncmp(line, "run ", 4) == 0) {
+                op_run(line + 4);
+                return;
+        }
         if (strncmp(line, "fmt ", 4) == 0) { /* fmt C TEXT: the text is the format, untouched */
                 char         *text = strchr(line + 4, ' ');
                 redisContext *c;

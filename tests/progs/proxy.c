@@ -3,9 +3,9 @@
  *   proxy LISTEN SERVER < COMMANDS      names as in MT_REDIS; LISTEN host:0 takes a free port. Prints LISTEN when it
  *                                       is ready.
  *
- *   stall all|listener | go | drop all|listener      listener: connections that have said TRACKING. A stalled one
- *                                                    stays open
- *                                                     and silent in both directions, as a network that swallows packets
+ *   stall all|listener|new | go | drop all|listener   listener: connections that have said TRACKING; new: those that
+ *                                                     are made from now on. A stalled one stays open and silent in
+ *                                                     both directions, as a network that swallows packets
  *
  * A GET of a key trap:WHAT:... is not passed on but answered as trap_replies[] says; so is whatever else came with it
  * when the key is ptrap:WHAT:... */
@@ -18,11 +18,11 @@ enum { PAIRS = 256, CHUNK = 65536 };
 
 struct pair {
         int  client, server; /* -1: not in use */
-        bool listener;
+        bool listener, new;
 };
 
 static struct pair pairs[PAIRS];
-static bool        stall_all, stall_listener;
+static bool        stall_all, stall_listener, stall_new;
 static const char *server;
 
 static const struct trap {
@@ -164,7 +164,7 @@ static void accept_pair(int fd)
                 if (pairs[i].client >= 0)
                         continue;
                 setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-                pairs[i] = (struct pair){.client = client, .server = raw_socket(server)};
+                pairs[i] = (struct pair){.client = client, .server = raw_socket(server), .new = stall_new};
                 if (pairs[i].server < 0)
                         drop(&pairs[i]);
                 return;
@@ -183,6 +183,7 @@ static void obey(void)
         for (char *word = strtok(line, "\n"); word != NULL; word = strtok(NULL, "\n")) {
                 stall_all = strcmp(word, "stall all") == 0;
                 stall_listener = strcmp(word, "stall listener") == 0;
+                stall_new = strcmp(word, "stall new") == 0;
                 if (strncmp(word, "drop", 4) != 0)
                         continue;
                 for (int i = 0; i < PAIRS; i++) {
@@ -208,7 +209,7 @@ int main(int argc, char **argv)
                 fds[0] = (struct pollfd){.fd = 0, .events = POLLIN};
                 fds[1] = (struct pollfd){.fd = stall_all ? -1 : listener, .events = POLLIN};
                 for (int i = 0; i < PAIRS; i++) {
-                        bool quiet = stall_all || (stall_listener && pairs[i].listener);
+                        bool quiet = stall_all || (stall_listener && pairs[i].listener) || (stall_new && pairs[i].new);
 
                         fds[2 + 2 * i] = (struct pollfd){.fd = quiet ? -1 : pairs[i].client, .events = POLLIN};
                         fds[3 + 2 * i] = (struct pollfd){.fd = quiet ? -1 : pairs[i].server, .events = POLLIN};

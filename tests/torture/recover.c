@@ -73,9 +73,10 @@ static uint32_t lost(const struct refill *r)
                 bool                     moved = mt_load_acquire(&shm->generation) != r->generation[i];
 
                 open += !owned && !moved && state == LOGSEG_OPEN;
-                /* One that stood open for long, listed and not wanted, has been sealed just now. */
+                /* One that stood open, listed and not wanted, or free, for emergencies, may have been sealed in the
+                 * meantime; its turn comes after that. */
                 bool young = mt_load_acquire(&l1->header->seal_next) - mt_load_acquire(&shm->sealed_seq) <
-                             l1->geometry.logseg_count;
+                             RECOVER_LAPS / 2 * l1->geometry.logseg_count;
 
                 n += owned ||
                      (!moved && state != LOGSEG_FREE && state != LOGSEG_OPEN && !(state == LOGSEG_SEALED && young));

@@ -126,7 +126,8 @@ void surprise_trap_segment(struct worker *w, const char *near)
 /* ------------------------------------------------------------------------------------------------------------ forks */
 
 /* The child has what its parent held at that moment, and nothing of its parent's is its own. */
-static _Noreturn void child(struct worker *w, pid_t parent, const struct l1_key *wanted, struct l1_lease *lease)
+static _Noreturn void child(struct worker *w, pid_t parent, const struct l1_key *wanted, struct l1_lease *lease,
+                            _Atomic uint32_t *filled)
 {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
@@ -136,7 +137,7 @@ static _Noreturn void child(struct worker *w, pid_t parent, const struct l1_key 
         w->surprise = SURPRISE_NONE;
         w->seed = w->seed << 1 | 1;
         l1_after_fork(w->l1);
-        mt_fetch_add_relaxed(&w->seat->twins, worker_fill(w, wanted, lease));
+        mt_store_release(filled, worker_fill(w, wanted, lease));
         worker_work(w, below(&w->seed, SURPRISE_CHILD_OPS));
         l1_detach(w->l1);
         _exit(0);
@@ -144,16 +145,23 @@ static _Noreturn void child(struct worker *w, pid_t parent, const struct l1_key 
 
 void surprise_fork(struct worker *w, const struct l1_key *wanted, struct l1_lease *lease)
 {
+        /* Of this fork alone: a second thread of the process may fork at the same time. */
+        _Atomic uint32_t *child_filled =
+                mmap(NULL, sizeof *child_filled, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         pid_t parent = getpid(), pid;
         bool  filled;
 
-        mt_store_release(&w->seat->twins, 0);
+        if (child_filled == MAP_FAILED)
+                abort();
         pid = fork();
         if (pid == 0)
-                child(w, parent, wanted, lease);
+                child(w, parent, wanted, lease, child_filled);
+        if (pid < 0)
+                abort();
         count(w, FORKS);
         filled = worker_fill(w, wanted, lease);
         worker_work(w, below(&w->seed, SURPRISE_CHILD_OPS));
-        if (pid > 0 && waitpid(pid, NULL, 0) == pid && filled && mt_load_acquire(&w->seat->twins) != 0)
+        if (waitpid(pid, NULL, 0) == pid && filled && mt_load_acquire(child_filled) != 0)
                 count(w, TWICE);
+        munmap((void *)child_filled, sizeof *child_filled);
 }

@@ -78,7 +78,6 @@ enum place {
 struct seat {
         _Alignas(64) _Atomic uint64_t count[COUNTS];
         _Atomic uint32_t place; /* where the one that sits here has stopped */
-        _Atomic uint32_t twins; /* fills with one lease by the two sides of a fork */
 };
 
 /* Shared by all, outside the segments. */

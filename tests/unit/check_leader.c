@@ -358,6 +358,38 @@ START_TEST(test_leader_too_costly)
 }
 END_TEST
 
+/* A host on which nobody reads any more is told of writes for a minute. */
+START_TEST(test_leader_too_costly_without_a_hit)
+{
+        struct leader leader;
+
+        l1_count(l1, COUNTER_hits, 1000000); /* of before */
+        ck_assert(take(&leader, BOUND_MS));
+        leader.keys = 1000;
+        ck_assert(!leader_too_costly(&leader, clock_precise_ns()));
+        pass(61 * NS_PER_S);
+        ck_assert(leader_too_costly(&leader, clock_precise_ns()));
+}
+END_TEST
+
+/* Hosts that close in the same minute come back over ten, also where their clocks read nearly the same. */
+START_TEST(test_leader_costly_is_spread)
+{
+        uint64_t now_ns = clock_precise_ns();
+        unsigned in_minute[10] = {0};
+
+        for (unsigned i = 0; i < 1000; i++) {
+                uint64_t ns = leader_costly_ns(now_ns + i * 7919);
+
+                ck_assert_uint_ge(ns, 600 * NS_PER_S);
+                ck_assert_uint_lt(ns, 1200 * NS_PER_S);
+                in_minute[(ns - 600 * NS_PER_S) / (60 * NS_PER_S)]++;
+        }
+        for (unsigned i = 0; i < 10; i++)
+                ck_assert_uint_le(in_minute[i], 150);
+}
+END_TEST
+
 int main(void)
 {
         Suite   *suite = suite_create("leader");
@@ -382,6 +414,8 @@ int main(void)
         tcase_add_test(tc, test_leader_place_given_away);
         tcase_add_test(tc, test_leader_abandoned);
         tcase_add_test(tc, test_leader_too_costly);
+        tcase_add_test(tc, test_leader_too_costly_without_a_hit);
+        tcase_add_test(tc, test_leader_costly_is_spread);
         suite_add_tcase(suite, tc);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);
