@@ -98,6 +98,8 @@ bool gauge_serves(const struct gauge *gauge, uint64_t *took_ns);
 uint64_t    gauge_delay_ns(const struct gauge *gauge);
 void        gauge_calm(struct gauge *gauge, bool calm);
 struct calm gauge_calm_so_far(const struct gauge *gauge);
+/* What the segment says of the server: a line on stdout. */
+void gauge_print(struct gauge *gauge);
 /* Of the server's listener; 0: nobody leads. */
 pid_t gauge_leader(const struct gauge *gauge);
 

@@ -344,6 +344,25 @@ struct calm gauge_calm_so_far(const struct gauge *g)
         };
 }
 
+void gauge_print(struct gauge *g)
+{
+        const struct server_shm *s = gauge_server(g);
+        uint64_t                 now_ns = clock_precise_ns();
+
+        if (s == NULL) {
+                printf("  the segment knows no such server\n");
+                return;
+        }
+        printf("  leader %d thread %d term %u, until %+.0f ms; lease of %.0f ms ago; epoch %u, incarnation %u, flags "
+               "%x, "
+               "reconnects %llu, bound %u ms\n",
+               (int)mt_load_relaxed(&g->leader_pid), mt_load_relaxed(&s->leader_tid), mt_load_relaxed(&s->leader_term),
+               ((double)mt_load_relaxed(&s->leader_until_ns) - (double)now_ns) / 1e6,
+               ((double)now_ns - (double)mt_load_relaxed(&s->fresh_at_ns)) / 1e6, mt_load_relaxed(&s->epoch),
+               mt_load_relaxed(&s->incarnation), mt_load_relaxed(&s->flags),
+               (unsigned long long)mt_load_relaxed(&s->reconnects), mt_load_relaxed(&s->bound_ms));
+}
+
 pid_t gauge_leader(const struct gauge *g)
 {
         return mt_load_relaxed(&g->leader_pid);
