@@ -56,7 +56,7 @@ struct gauge {
         bool         share_spoilt;
 
         /* For others. */
-        _Atomic uint64_t delay_ns, marked_delay_ns;
+        _Atomic uint64_t delay_ns, marked_delay_ns, marked_pressure_ns;
         _Atomic uint64_t hits, marked_hits, marked_ns, closed_ns; /* closed: when the lease was last not current */
         _Atomic bool     open;                                    /* it is current now */
         _Atomic uint64_t samples, current, lapsed, excused, calm_hits, calm_gets;
@@ -307,8 +307,24 @@ void gauge_stop(struct gauge **gauge)
         *gauge = NULL;
 }
 
+/* For how long, since the machine started, somebody who could run did not: the kernel's own account, of every process.
+ * 0 where it keeps none. */
+static uint64_t gauge_pressure_ns(void)
+{
+        FILE              *f = fopen("/proc/pressure/cpu", "re");
+        unsigned long long us = 0;
+
+        if (f == NULL)
+                return 0;
+        if (fscanf(f, "some avg10=%*f avg60=%*f avg300=%*f total=%llu", &us) != 1)
+                us = 0;
+        fclose(f);
+        return us * NS_PER_US;
+}
+
 void gauge_mark(struct gauge *g)
 {
+        mt_store_relaxed(&g->marked_pressure_ns, gauge_pressure_ns());
         mt_store_relaxed(&g->marked_hits, mt_load_relaxed(&g->hits));
         mt_store_relaxed(&g->marked_delay_ns, mt_load_relaxed(&g->delay_ns));
         mt_store_relaxed(&g->marked_ns, oracle_now_ns());
@@ -324,7 +340,10 @@ bool gauge_serves(const struct gauge *g, uint64_t *took_ns)
 
 uint64_t gauge_delay_ns(const struct gauge *g)
 {
-        return mt_load_relaxed(&g->delay_ns) - mt_load_relaxed(&g->marked_delay_ns);
+        uint64_t queued_ns = mt_load_relaxed(&g->delay_ns) - mt_load_relaxed(&g->marked_delay_ns);
+        uint64_t pressure_ns = gauge_pressure_ns() - mt_load_relaxed(&g->marked_pressure_ns);
+
+        return queued_ns > pressure_ns ? queued_ns : pressure_ns;
 }
 
 void gauge_calm(struct gauge *g, bool calm)
