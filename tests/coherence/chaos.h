@@ -94,8 +94,8 @@ void gauge_mark(struct gauge *gauge);
 /* Does it now, and did it since the mark? *took_ns: how long after the mark it did not for the last time. (A lease of
  * before lasts for up to the bound: only after that is it known.) */
 bool gauge_serves(const struct gauge *gauge, uint64_t *took_ns);
-/* How long processors were kept from those who needed them, since the mark: from the listener, the server and witnesses,
- * or from anybody, which takes in whoever should have taken the lead. */
+/* How long processors were kept from those who needed them, since the mark: from the listener, the server and
+ * witnesses, or from anybody, which takes in whoever should have taken the lead. */
 uint64_t    gauge_delay_ns(const struct gauge *gauge);
 void        gauge_calm(struct gauge *gauge, bool calm);
 struct calm gauge_calm_so_far(const struct gauge *gauge);
