@@ -165,6 +165,7 @@ alone-programs: $(ALONE)
 programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
 bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report empty.so)
 
+$(BUILD)/unit/check_tls: CHECK_LD += -lssl -lcrypto
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)

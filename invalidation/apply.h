@@ -5,13 +5,20 @@
 #include "event.h"
 #include "leader.h"
 
-/* Applied since the last apply_settle(): counters are added to once per read, not once per key. */
+enum { APPLY_AHEAD = 16 };
+
+/* Applied since the last apply_settle(): counters are added to once per read, not once per key. Keys wait a moment until
+ * there are some: their buckets are asked for meanwhile, which in a large index are in no cache. */
 struct apply {
         uint64_t keys;
-        uint64_t slots; /* that held something */
+        uint64_t slots;             /* that held something */
+        uint32_t waiting;           /* keys that are not cleared yet */
+        uint64_t hash[APPLY_AHEAD]; /* theirs */
 };
 
+/* Nothing may be concluded from what came after the key (a PONG) before apply_waiting(). */
 void apply_remove(struct apply *apply, const struct leader *leader, struct mt_bytes key);
+void apply_waiting(struct apply *apply, const struct leader *leader);
 /* All namespaces of the server get new ids. What comes after in program order is seen after it. */
 void apply_flush(const struct leader *leader);
 void apply_settle(struct apply *apply, struct leader *leader);

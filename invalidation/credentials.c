@@ -47,15 +47,15 @@ static bool credentials_set(struct credentials *to, struct mt_bytes user, struct
         to->password_len = (uint32_t)password.len;
         if (user.ptr != NULL && user.len > 0)
                 memcpy(to->bytes, user.ptr, user.len);
-        if (password.ptr != NULL && password.len > 0)
-                memcpy(to->bytes + user.len, password.ptr, password.len);
+        if (password.ptr != NULL)
+                mt_copy_secret(to->bytes + user.len, password.ptr, password.len);
         return true;
 }
 
 static bool credentials_equal(const struct credentials *kept, struct mt_bytes user, struct mt_bytes password)
 {
         return kept->named == (user.ptr != NULL) && mt_bytes_equal(credentials_user(kept), user) &&
-               mt_bytes_equal(credentials_password(kept), password);
+               mt_equal_secret(credentials_password(kept), password);
 }
 
 /* The record of this server, else a free one, else the one whose turn it is. */
@@ -106,7 +106,8 @@ enum credentials_result credentials_kept(const struct invalidation_endpoint *who
 
                 if (!record->valid || !address_equal(&record->whose, whose))
                         continue;
-                *found = record->what;
+                credentials_set(found, credentials_user(&record->what), credentials_password(&record->what));
+                found->named = record->what.named;
                 result = CREDENTIALS_FOUND;
                 break;
         }
@@ -153,4 +154,22 @@ enum credentials_result credentials_configured(const struct invalidation_config 
                 return CREDENTIALS_UNREADABLE;
         found->password_len = (uint32_t)password_len; /* a user without a file: one without a password */
         return CREDENTIALS_FOUND;
+}
+
+enum credentials_result credentials_find(const struct invalidation_config   *config,
+                                         const struct invalidation_endpoint *whose, struct credentials *found)
+{
+        enum credentials_result result = credentials_configured(config, found);
+
+        return result == CREDENTIALS_NONE ? credentials_kept(whose, found) : result;
+}
+
+bool credentials_send(const struct credentials *credentials, struct link *link)
+{
+        struct mt_bytes auth[3] = {mt_bytes_of("AUTH"), credentials_user(credentials),
+                                   credentials_password(credentials)};
+
+        if (!credentials->named)
+                auth[1] = auth[2];
+        return link_command(link, auth, credentials->named ? 3 : 2);
 }

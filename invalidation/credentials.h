@@ -5,6 +5,7 @@
 #define MT_INVALIDATION_CREDENTIALS_H
 
 #include "invalidation.h"
+#include "link.h"
 
 enum { CREDENTIALS_MAX = 4096 }; /* of user and password together; tokens of cloud providers have 2 KiB */
 
@@ -21,7 +22,13 @@ enum credentials_result { CREDENTIALS_NONE, CREDENTIALS_FOUND, CREDENTIALS_UNREA
 bool credentials_keep(const struct invalidation_endpoint *whose, struct mt_bytes user, struct mt_bytes password);
 /* The listener's thread. Whoever finds some wipes them after use. */
 enum credentials_result credentials_kept(const struct invalidation_endpoint *whose, struct credentials *found);
+/* What the listener shows to the server: the configured, else the kept. */
+enum credentials_result credentials_find(const struct invalidation_config   *config,
+                                         const struct invalidation_endpoint *whose, struct credentials *found);
 enum credentials_result credentials_configured(const struct invalidation_config *config, struct credentials *found);
+
+/* Queue AUTH. False: it does not fit. */
+bool credentials_send(const struct credentials *credentials, struct link *link);
 
 static inline struct mt_bytes credentials_user(const struct credentials *c)
 {

@@ -27,6 +27,7 @@ enum invalidation_tls_verify { INVALIDATION_VERIFY_AUTO, INVALIDATION_VERIFY_ON,
 struct invalidation_config {
         enum invalidation_mode       mode;
         uint64_t                     bound_ns;      /* MTSHIM_MAX_STALENESS */
+        bool                         touch;         /* MTSHIM_TOUCH: tell servers what was read here */
         const char                  *user;          /* MTSHIM_USER, or NULL */
         const char                  *password_file; /* MTSHIM_PASSWORD_FILE, or NULL; read when the thread connects */
         enum invalidation_tls_use    tls_use;       /* MTSHIM_TLS */

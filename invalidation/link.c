@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <unistd.h>
 
 void link_init(struct link *link)
@@ -89,6 +90,15 @@ void link_close(struct link *link)
                 close(link->fd);
         explicit_bzero(link->out + link->out_begin, link->out_end - link->out_begin);
         link_init(link);
+}
+
+short link_events(const struct link *link)
+{
+        if (link->fd < 0)
+                return 0;
+        if (link->connecting)
+                return POLLOUT;
+        return (short)(POLLIN | (link_wants_write(link) ? POLLOUT : 0));
 }
 
 /* "*3\r\n" or "$12\r\n" */

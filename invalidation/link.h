@@ -43,5 +43,7 @@ static inline bool link_wants_write(const struct link *link)
 {
         return link->connecting || link->wants_write || link->out_begin < link->out_end;
 }
+/* What to poll the socket for; 0: there is none. */
+short link_events(const struct link *link);
 
 #endif

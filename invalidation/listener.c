@@ -7,6 +7,7 @@
 #include "places.h"
 #include "thread.h"
 #include "tls.h"
+#include "touch.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -22,9 +23,10 @@ enum { LISTENER_BUFFER = 64 * 1024, LISTENER_SUSPENDED_MS = 100, LISTENER_GIVEN_
 struct listener_memory {
         struct watch  watch[PLACES_MAX]; /* [i] is of place i while taken[i] */
         bool          taken[PLACES_MAX];
-        struct pollfd poll[PLACES_MAX + 1];
-        unsigned      polled[PLACES_MAX + 1]; /* whose descriptor poll[n] is */
-        char          buffer[LISTENER_BUFFER];
+        struct touch  touch[PLACES_MAX];
+        struct pollfd poll[2 * PLACES_MAX + 1];
+        unsigned polled[2 * PLACES_MAX + 1]; /* whose descriptor poll[n] is: a watch's, or PLACES_MAX + a touch's */
+        char     buffer[LISTENER_BUFFER];
 };
 
 static struct listener_memory           *listener_memory;
@@ -54,6 +56,7 @@ static void listener_take_up(uint64_t now_ns)
                         continue;
                 listener_memory->taken[i] = true;
                 watch_begin(&listener_memory->watch[i], listener_config, &place->leader, &place->endpoint, now_ns);
+                touch_init(&listener_memory->touch[i], &listener_memory->watch[i]);
                 if (!place->leader.heir)
                         mt_store_relaxed(&place->leader.server->leader_tid, mt_load_relaxed(&listener_tid));
         }
@@ -63,6 +66,7 @@ static void listener_drop(unsigned i, enum watch_end end, uint64_t now_ns)
 {
         struct place *place = places_at(i);
 
+        touch_finish(&listener_memory->touch[i]);
         watch_finish(&listener_memory->watch[i]);
         listener_memory->taken[i] = false;
         mt_store_relaxed(&place->out_until_ns, now_ns + listener_memory->watch[i].out_ns);
@@ -93,29 +97,63 @@ static bool listener_was_suspended(uint64_t *ahead_ns)
         return !first && jump_ns > (int64_t)(LISTENER_SUSPENDED_MS * NS_PER_MS);
 }
 
+static unsigned listener_crowd(void)
+{
+        unsigned crowd = 0;
+
+        for (unsigned i = 0; i < PLACES_MAX; i++)
+                crowd += listener_memory->taken[i];
+        return crowd;
+}
+
 /* Everything that is due, for every server. Returns when to come back. */
 static uint64_t listener_turn(uint64_t *ahead_ns)
 {
         uint64_t now_ns = clock_precise_ns(), first_ns = UINT64_MAX;
         bool     suspended = listener_was_suspended(ahead_ns);
+        unsigned crowd;
 
         listener_take_up(now_ns);
+        crowd = listener_crowd();
         for (unsigned i = 0; i < PLACES_MAX; i++) {
                 struct watch  *watch = &listener_memory->watch[i];
                 enum watch_end end;
-                uint64_t       next_ns = UINT64_MAX;
+                uint64_t       next_ns = UINT64_MAX, touch_ns;
 
                 if (!listener_memory->taken[i])
                         continue;
                 if (suspended)
                         watch_suspended(watch, now_ns);
                 end = watch_turn(watch, now_ns, &next_ns);
-                if (end != WATCH_GOES_ON)
+                if (end != WATCH_GOES_ON) {
                         listener_drop(i, end, now_ns);
-                else if (next_ns < first_ns)
+                        continue;
+                }
+                touch_ns = touch_turn(&listener_memory->touch[i], crowd, now_ns);
+                if (touch_ns < next_ns)
+                        next_ns = touch_ns;
+                if (next_ns < first_ns)
                         first_ns = next_ns;
         }
         return first_ns;
+}
+
+static void listener_poll(nfds_t *n, int fd, short events, unsigned whose)
+{
+        if (events == 0)
+                return;
+        listener_memory->polled[*n] = whose;
+        listener_memory->poll[(*n)++] = (struct pollfd){.fd = fd, .events = events};
+}
+
+static void listener_ready(unsigned whose, short revents)
+{
+        struct listener_memory *m = listener_memory;
+
+        if (whose < PLACES_MAX)
+                watch_ready(&m->watch[whose], revents, m->buffer, sizeof m->buffer);
+        else
+                touch_ready(&m->touch[whose - PLACES_MAX], revents, m->buffer, sizeof m->buffer);
 }
 
 static void listener_wait(int wakeup, uint64_t until_ns, uint64_t *deaf_until_ns)
@@ -128,12 +166,10 @@ static void listener_wait(int wakeup, uint64_t until_ns, uint64_t *deaf_until_ns
         /* After a signal of the program's was given back it is still pending: not looked at for a moment. */
         m->poll[n++] = (struct pollfd){.fd = now_ns < *deaf_until_ns ? -1 : wakeup, .events = POLLIN};
         for (unsigned i = 0; i < PLACES_MAX; i++) {
-                short events = m->taken[i] ? watch_events(&m->watch[i]) : 0;
-
-                if (events == 0)
+                if (!m->taken[i])
                         continue;
-                m->polled[n] = i;
-                m->poll[n++] = (struct pollfd){.fd = m->watch[i].link.fd, .events = events};
+                listener_poll(&n, m->watch[i].link.fd, watch_events(&m->watch[i]), i);
+                listener_poll(&n, m->touch[i].link.fd, touch_events(&m->touch[i]), PLACES_MAX + i);
         }
         left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
         if (left_ns > NS_PER_S)
@@ -147,7 +183,7 @@ static void listener_wait(int wakeup, uint64_t until_ns, uint64_t *deaf_until_ns
                 *deaf_until_ns = now_ns + LISTENER_GIVEN_BACK_MS * NS_PER_MS;
         for (nfds_t at = 1; at < n; at++)
                 if (m->poll[at].revents != 0)
-                        watch_ready(&m->watch[m->polled[at]], m->poll[at].revents, m->buffer, sizeof m->buffer);
+                        listener_ready(m->polled[at], m->poll[at].revents);
 }
 
 /* ------------------------------------------------------------------------------------------------ start and end */

@@ -4,6 +4,7 @@
 #include "source_tracking.h"
 
 #include "codec.h"
+#include "info.h"
 
 enum source_answer { SOURCE_ANSWER_ID, SOURCE_ANSWER_INFO }; /* of GREETED */
 
@@ -13,15 +14,8 @@ bool source_begin(struct source *source, struct link *link, const struct credent
         const struct mt_bytes info[] = {mt_bytes_of("INFO"), mt_bytes_of("server")};
 
         *source = (struct source){.state = SOURCE_GREETED, .authenticating = credentials != NULL};
-        if (credentials) {
-                struct mt_bytes auth[3] = {mt_bytes_of("AUTH"), credentials_user(credentials),
-                                           credentials_password(credentials)};
-
-                if (!credentials->named)
-                        auth[1] = auth[2];
-                if (!link_command(link, auth, credentials->named ? 3 : 2))
-                        return false;
-        }
+        if (credentials && !credentials_send(credentials, link))
+                return false;
         return link_command(link, id, 2) && link_command(link, info, 2);
 }
 
@@ -106,38 +100,16 @@ static enum source_result source_reply_auth(struct source *source, const struct 
 
 /* --------------------------------------------------------------------------------------------------- replies */
 
-/* The value of "name:value\r\n" in INFO's text; empty when it is not there. */
-static struct mt_bytes source_field(struct mt_bytes text, const char *name)
-{
-        const char *at = text.ptr, *end = text.ptr + text.len;
-
-        while (at < end) {
-                const char     *newline = memchr(at, '\n', (size_t)(end - at));
-                struct mt_bytes line = mt_bytes(at, (size_t)((newline ? newline : end) - at));
-
-                if (source_starts_with(line, name)) {
-                        size_t skip = strlen(name);
-
-                        line = mt_bytes(line.ptr + skip, line.len - skip);
-                        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-                                line.len--;
-                        return line;
-                }
-                at = newline ? newline + 1 : end;
-        }
-        return mt_bytes(NULL, 0);
-}
-
 static void source_learn(struct source *source, struct mt_bytes info)
 {
-        struct mt_bytes run_id = source_field(info, "run_id:");
+        struct mt_bytes run_id = info_field(info, "run_id:");
 
         if (run_id.len == 0 || run_id.len > SOURCE_RUN_ID_MAX)
                 return;
         memcpy(source->run_id, run_id.ptr, run_id.len);
         source->run_id[run_id.len] = '\0';
         source->informed = true;
-        source->cluster = mt_bytes_equal(source_field(info, "redis_mode:"), mt_bytes_of("cluster"));
+        source->cluster = mt_bytes_equal(info_field(info, "redis_mode:"), mt_bytes_of("cluster"));
 }
 
 static enum source_result source_reply_greeting(struct source *source, const struct event *event)

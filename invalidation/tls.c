@@ -21,34 +21,19 @@
 #include <unistd.h>
 
 /* OpenSSL's own names for what it hides. */
-typedef struct ssl_st               SSL;
-typedef struct ssl_ctx_st           SSL_CTX;
-typedef struct ssl_method_st        SSL_METHOD;
-typedef struct bio_st               BIO;
-typedef struct bio_method_st        BIO_METHOD;
-typedef struct x509_store_ctx_st    X509_STORE_CTX;
-typedef struct X509_VERIFY_PARAM_st X509_VERIFY_PARAM;
+typedef struct ossl_init_settings_st OPENSSL_INIT_SETTINGS;
+typedef struct ssl_st                SSL;
+typedef struct ssl_ctx_st            SSL_CTX;
+typedef struct ssl_method_st         SSL_METHOD;
+typedef struct bio_st                BIO;
+typedef struct bio_method_st         BIO_METHOD;
+typedef struct x509_store_ctx_st     X509_STORE_CTX;
+typedef struct X509_VERIFY_PARAM_st  X509_VERIFY_PARAM;
 
-/* The same in 1.1 and 3: part of its ABI. */
 enum {
-        TLS_INIT_NO_ATEXIT = 0x00080000,
-        TLS_FILETYPE_PEM = 1,
-        TLS_VERIFY_NONE = 0,
-        TLS_VERIFY_PEER = 1,
-        TLS_VERSION_1_2 = 0x0303,
-        TLS_CTRL_MODE = 33,
-        TLS_CTRL_SERVER_NAME = 55, /* SSL_CTRL_SET_TLSEXT_HOSTNAME */
-        TLS_CTRL_MIN_VERSION = 123,
-        TLS_MODES = 0x1 | 0x2 | 0x10, /* ENABLE_PARTIAL_WRITE, ACCEPT_MOVING_WRITE_BUFFER, RELEASE_BUFFERS */
-        TLS_NO_RENEGOTIATION = 1 << 30,
-        TLS_ERROR_WANT_READ = 2,
-        TLS_ERROR_WANT_WRITE = 3,
-        TLS_ERROR_ENDED = 6,         /* SSL_ERROR_ZERO_RETURN: the other side said goodbye */
-        TLS_BIO_TYPE = 0x0400 | 127, /* a source and sink */
-        TLS_BIO_READ = 0x1 | 0x8,    /* BIO_FLAGS_READ, _SHOULD_RETRY */
-        TLS_BIO_WRITE = 0x2 | 0x8,
-        TLS_BIO_ANY = 0x7 | 0x8,
-        TLS_BIO_FLUSH = 11,
+#define CONSTANT(name, real, value) name = value,
+#include "openssl.def"
+#undef CONSTANT
 };
 
 static struct {
@@ -60,16 +45,23 @@ static struct {
 enum tls_state { TLS_NEW, TLS_LOADING, TLS_READY, TLS_FAILED };
 static _Atomic int     tls_state;
 static struct forklock tls_gate;
-static bool            tls_closed; /* the gate's: nobody goes in any more */
-static BIO_METHOD     *tls_socket; /* set while LOADING */
+static bool            tls_closed;  /* the gate's: nobody goes in any more */
+static _Atomic int     tls_waiting; /* forks and exits at the gate: they go before the listener's next step */
+static BIO_METHOD     *tls_socket;  /* set while LOADING */
 
 #define TLS_EXIT_WAIT_NS NS_PER_S
+enum { TLS_BIO_OURS = 127 /* no type of OpenSSL's own */, TLS_YIELDS = 500 };
 
 /* ----------------------------------------------------------------------------------------------------- the gate */
 
 /* False: not any more. OpenSSL may also have been ended by the program (OPENSSL_cleanup()): it says so itself. */
 static bool tls_enter(void)
 {
+        const struct timespec moment = {.tv_nsec = 20000};
+
+        /* The lock is not fair, and a listener under a flood is back at once. Not for ever: who waits may be starved. */
+        for (unsigned tries = 0; mt_load_relaxed(&tls_waiting) != 0 && tries < TLS_YIELDS; tries++)
+                nanosleep(&moment, NULL);
         /* A raw fork passed the handlers below, and the parent's thread was inside: locks of OpenSSL's may be held here
          * for ever. */
         if (forklock_acquire(&tls_gate))
@@ -89,8 +81,10 @@ static void tls_leave(void)
 
 static void tls_before_fork(void)
 {
+        mt_fetch_add_relaxed(&tls_waiting, 1);
         if (forklock_acquire(&tls_gate))
                 tls_closed = true;
+        mt_fetch_add_relaxed(&tls_waiting, -1);
 }
 
 /* Registered after OpenSSL's own, so it runs before that. Waits for what never takes long; if it does all the same, the
@@ -101,6 +95,7 @@ static void tls_at_exit(void)
         uint64_t              until_ns = clock_precise_ns() + TLS_EXIT_WAIT_NS;
         bool                  taken_over;
 
+        mt_fetch_add_relaxed(&tls_waiting, 1);
         while (!forklock_try(&tls_gate, &taken_over)) {
                 if (clock_precise_ns() > until_ns)
                         return;
@@ -144,12 +139,12 @@ static int tls_socket_read(BIO *bio, char *to, int room)
         struct link *link = tls_openssl.BIO_get_data(bio);
         ssize_t      n;
 
-        tls_openssl.BIO_clear_flags(bio, TLS_BIO_ANY);
+        tls_openssl.BIO_clear_flags(bio, TLS_BIO_READ | TLS_BIO_WRITE | TLS_BIO_RETRY);
         do
                 n = recv(link->fd, to, (size_t)room, 0);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-                tls_openssl.BIO_set_flags(bio, TLS_BIO_READ);
+                tls_openssl.BIO_set_flags(bio, TLS_BIO_READ | TLS_BIO_RETRY);
         else if (n <= 0)
                 link->ended = true;
         return (int)n;
@@ -160,12 +155,12 @@ static int tls_socket_write(BIO *bio, const char *from, int len)
         struct link *link = tls_openssl.BIO_get_data(bio);
         ssize_t      n;
 
-        tls_openssl.BIO_clear_flags(bio, TLS_BIO_ANY);
+        tls_openssl.BIO_clear_flags(bio, TLS_BIO_READ | TLS_BIO_WRITE | TLS_BIO_RETRY);
         do
                 n = send(link->fd, from, (size_t)len, MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-                tls_openssl.BIO_set_flags(bio, TLS_BIO_WRITE);
+                tls_openssl.BIO_set_flags(bio, TLS_BIO_WRITE | TLS_BIO_RETRY);
         else if (n < 0)
                 link->ended = true;
         return (int)n;
@@ -179,7 +174,7 @@ static long tls_socket_ctrl(BIO *bio, int command, long number, void *pointer)
 
 static bool tls_make_socket(void)
 {
-        tls_socket = tls_openssl.BIO_meth_new(TLS_BIO_TYPE, "mtshim");
+        tls_socket = tls_openssl.BIO_meth_new(TLS_BIO_SOURCE | TLS_BIO_OURS, "mtshim");
         return tls_socket != NULL && tls_openssl.BIO_meth_set_read(tls_socket, tls_socket_read) == 1 &&
                tls_openssl.BIO_meth_set_write(tls_socket, tls_socket_write) == 1 &&
                tls_openssl.BIO_meth_set_ctrl(tls_socket, tls_socket_ctrl) == 1;
@@ -219,6 +214,7 @@ void tls_after_fork(void)
         int loading = TLS_LOADING;
 
         mt_cas_acq_rel(&tls_state, &loading, TLS_NEW);
+        mt_store_relaxed(&tls_waiting, 0); /* other threads of the parent's */
 }
 
 /* ------------------------------------------------------------------------------------------------------ reasons */
@@ -261,14 +257,22 @@ static int tls_no_passphrase(char *to, int size, int writing, void *arg)
         return -1;
 }
 
-static bool tls_context_load(struct link *link, SSL_CTX *context, const struct invalidation_tls *names)
+/* The system's store takes some 10 ms to read, so not where it is of no use. */
+static bool tls_load_authorities(struct link *link, SSL_CTX *context, const struct invalidation_tls *names)
 {
+        if (names->unverified)
+                return true;
+        if (names->ca_file == NULL && names->ca_dir == NULL)
+                tls_openssl.SSL_CTX_set_default_verify_paths(context);
         if (names->ca_file != NULL && tls_openssl.SSL_CTX_load_verify_locations(context, names->ca_file, NULL) != 1)
                 return tls_bad_file(link, "CA file ", names->ca_file);
         if (names->ca_dir != NULL && tls_openssl.SSL_CTX_load_verify_locations(context, NULL, names->ca_dir) != 1)
                 return tls_bad_file(link, "CA folder ", names->ca_dir);
-        if (names->ca_file == NULL && names->ca_dir == NULL)
-                tls_openssl.SSL_CTX_set_default_verify_paths(context);
+        return true;
+}
+
+static bool tls_load_certificate(struct link *link, SSL_CTX *context, const struct invalidation_tls *names)
+{
         if (names->cert_file == NULL || names->key_file == NULL)
                 return true;
         if (tls_openssl.SSL_CTX_use_certificate_chain_file(context, names->cert_file) != 1)
@@ -287,12 +291,13 @@ static SSL_CTX *tls_context_make(struct link *link)
                 tls_append(link, tls_error());
                 return NULL;
         }
-        tls_openssl.SSL_CTX_ctrl(context, TLS_CTRL_MODE, TLS_MODES, NULL);
+        tls_openssl.SSL_CTX_ctrl(context, TLS_CTRL_MODE, TLS_PARTIAL_WRITE | TLS_MOVING_BUFFER | TLS_RELEASE_BUFFERS,
+                                 NULL);
         tls_openssl.SSL_CTX_ctrl(context, TLS_CTRL_MIN_VERSION, TLS_VERSION_1_2, NULL); /* as hiredis has it */
         tls_openssl.SSL_CTX_set_options(context, TLS_NO_RENEGOTIATION);
         tls_openssl.SSL_CTX_set_default_passwd_cb(context, tls_no_passphrase);
         tls_openssl.SSL_CTX_set_verify(context, names->unverified ? TLS_VERIFY_NONE : TLS_VERIFY_PEER, NULL);
-        if (!tls_context_load(link, context, names)) {
+        if (!tls_load_authorities(link, context, names) || !tls_load_certificate(link, context, names)) {
                 tls_openssl.SSL_CTX_free(context);
                 return NULL;
         }
@@ -386,7 +391,7 @@ static enum link_result tls_judge(struct link *link, int rc)
         if (error == TLS_ERROR_ENDED || link->ended) /* whatever OpenSSL makes of an end without goodbye */
                 return LINK_FAILED;
         tls_append(link, tls_error());
-        if (!link->tls->unverified && verified != 0) {
+        if (!link->tls->unverified && verified != TLS_VERIFIED) {
                 tls_append(link, ": ");
                 tls_append(link, tls_openssl.X509_verify_cert_error_string(verified));
         }

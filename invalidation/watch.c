@@ -35,7 +35,7 @@ void watch_begin(struct watch *watch, const struct invalidation_config *config, 
         codec_init(&watch->codec);
 }
 
-static const char *watch_address(const struct watch *watch, char to[128])
+const char *watch_address(const struct watch *watch, char to[128])
 {
         mt_copy_from_shared(to, watch->leader.server->address, sizeof watch->leader.server->address);
         to[sizeof watch->leader.server->address] = '\0';
@@ -119,7 +119,7 @@ static void watch_ended(struct watch *watch, uint64_t now_ns)
 static void watch_greet(struct watch *watch, uint64_t now_ns)
 {
         struct credentials      credentials;
-        enum credentials_result found = credentials_configured(watch->config, &credentials);
+        enum credentials_result found = credentials_find(watch->config, &watch->endpoint, &credentials);
         bool                    fits;
 
         watch_enter(watch, WATCH_GREETING, now_ns);
@@ -129,8 +129,6 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
                 watch_leave(watch, WATCH_OUT_NS);
                 return;
         }
-        if (found == CREDENTIALS_NONE)
-                found = credentials_kept(&watch->endpoint, &credentials);
         fits = source_begin(&watch->source, &watch->link, found == CREDENTIALS_FOUND ? &credentials : NULL);
         explicit_bzero(&credentials, sizeof credentials);
         if (!fits)
@@ -407,9 +405,13 @@ static bool watch_event(void *arg, const struct event *event)
 {
         struct watch *watch = arg;
 
-        if (event->kind == EVENT_REMOVE)
+        if (event->kind == EVENT_REMOVE) {
                 apply_remove(&watch->apply, &watch->leader, event->bytes);
-        else if (event->kind == EVENT_FLUSH)
+                return true;
+        }
+        /* A PONG proves that what was announced before it is applied. */
+        apply_waiting(&watch->apply, &watch->leader);
+        if (event->kind == EVENT_FLUSH)
                 apply_flush(&watch->leader);
         else if (watch->state == WATCH_LISTENING)
                 return watch_heard(watch, event, clock_precise_ns());
@@ -422,11 +424,7 @@ static bool watch_event(void *arg, const struct event *event)
 
 short watch_events(const struct watch *watch)
 {
-        if (watch->link.fd < 0)
-                return 0;
-        if (watch->link.connecting)
-                return POLLOUT;
-        return (short)(POLLIN | (link_wants_write(&watch->link) ? POLLOUT : 0));
+        return link_events(&watch->link);
 }
 
 /* A flood of announcements must not keep other servers waiting: so many reads, then it is their turn. */

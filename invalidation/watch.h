@@ -55,6 +55,8 @@ void watch_begin(struct watch *watch, const struct invalidation_config *config, 
                  const struct invalidation_endpoint *endpoint, uint64_t now_ns);
 /* Do what is due; *next_ns is when to come back at the latest. Not WATCH_GOES_ON: watch_finish() it. */
 enum watch_end watch_turn(struct watch *watch, uint64_t now_ns, uint64_t *next_ns);
+/* The server's, as the segment has it, for a line. */
+const char *watch_address(const struct watch *watch, char to[128]);
 /* What to poll its socket for; 0: it has none. */
 short watch_events(const struct watch *watch);
 /* The socket is ready. buffer is scratch room of the caller's, for all watches. */

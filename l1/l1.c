@@ -4,7 +4,8 @@
  *   compare 14 tags              l1_find()            two cache lines; a wrong match is one in a thousand
  *   compare item                 l1_find_at()         namespace, deadline, key: one cache line or two
  *   copy, look at the slot again l1_copy()            the value's lines
- * No lock, no system call, and no shared write but the mark, three times in an item's life. */
+ * No lock, no system call, and no shared write but the mark: three times in an item's life, and again each time that
+ * Redis has been told of its reads. */
 #include "l1.h"
 
 #include "cache/counters.h"
@@ -51,8 +52,8 @@ static inline void l1_visit(const struct l1 *l1, _Atomic uint8_t *mark)
 {
         uint8_t seen = mt_load_relaxed(mark);
 
-        if (MT_UNLIKELY(seen < MARK_MAX) && l1->writable)
-                mt_store_relaxed(mark, (uint8_t)(seen + 1));
+        if (MT_UNLIKELY(seen < MARK_FULL) && l1->writable)
+                mt_store_relaxed(mark, slot_mark_read(seen));
 }
 
 /* Is there an item of this key and namespace behind the slot, and its time not over? hit->slot is NULL if not. */
@@ -149,7 +150,7 @@ bool l1_copy(const struct l1_hit *hit, void *to)
 
 struct l1 *l1_attach(const struct l1_config *config)
 {
-        return segment_open(config, true, true);
+        return segment_open(config, !config->there, true);
 }
 
 struct l1 *l1_open(const struct l1_config *config, bool writable)

@@ -35,6 +35,7 @@ struct l1_config {
         const char *directory;      /* NULL: /dev/shm */
         bool        agent;          /* `mtshim agent`: it leads for others, see l1_owner_agent() */
         bool        again;          /* an earlier attempt has said what is wrong: not a second line for it */
+        bool        there;          /* only one that is there already, whole and good: none is made or mended */
         bool       *later;          /* not NULL: set, and no handle given out, rather than take the index of a new
                                      * segment at once; the next attempt goes on. NULL: as long as it takes */
 };
@@ -103,6 +104,8 @@ static inline uint32_t l1_namespace_id(const struct server_shm *server, uint32_t
  * that was filled before is found any more, and no fill that began before is. */
 void l1_flush_server(struct l1 *l1, struct server_shm *server);
 void l1_flush_database(struct l1 *l1, struct server_shm *server, uint32_t database);
+/* The same for one user of it, in every database. user: as in l1_namespace(). */
+void l1_flush_user(struct l1 *l1, struct server_shm *server, const uint64_t user[2]);
 void l1_flush_all(struct l1 *l1);
 
 /* -------------------------------------------------------------------------------------------------- the hit */
@@ -169,6 +172,31 @@ void l1_tend(struct l1 *l1, uint64_t now_ns, uint64_t every_ns);
  * time, for one thread of a process that nobody waits for. Returns when it wants to be called again, UINT64_MAX: never.
  * now_ns is the coarse clock. */
 uint64_t l1_huge_pages(struct l1 *l1, uint64_t now_ns);
+
+/* ------------------------------------------------------------------------------------ what Redis was not told */
+
+/* A walk over the index in steps, for a leader's thread that tells the server which of its keys were read here. */
+struct l1_untold {
+        uint32_t server_index;
+        uint32_t key_max; /* bytes; longer keys are passed over */
+        uint32_t least;   /* 1 to MARK_MAX: keys with fewer reads are passed over */
+        /* The walk's own, 0 at the start: */
+        uint32_t bucket, slot;
+        uint32_t found[MARK_MAX + 1]; /* about how many keys, of all servers, had so many reads untold; [0] stays 0 */
+};
+struct l1_untold_key {
+        uint32_t database;
+        uint32_t len;   /* of the key, in bytes */
+        uint32_t reads; /* since it was last told, counted up to MARK_MAX */
+};
+enum l1_untold_step {
+        L1_UNTOLD_KEY,  /* one is found, and copied; its reads count as told */
+        L1_UNTOLD_FULL, /* one is found for which there is no room; nothing is changed, it comes again */
+        L1_UNTOLD_MORE, /* so many buckets were looked at: come again */
+        L1_UNTOLD_END,
+};
+enum l1_untold_step l1_next_untold(struct l1 *l1, struct l1_untold *walk, uint32_t buckets, char *to, size_t room,
+                                   struct l1_untold_key *key);
 
 /* ------------------------------------------------------------------------------------------------- counters */
 

@@ -3,7 +3,7 @@
  *   free    owner 0                     counters_claim()      compare-and-swap, the counts stay and go on counting
  *   owned   owner word of the process   the thread's end, l1_detach(), or found dead by a claimer
  * Blocks beyond counters_high have no memory yet; whoever finds none free takes a page, which is eight. Block 0 is
- * everybody's: for those that find none at all.
+ * everybody's: for those that find none at all, and for a thread's first counts.
  *
  * What this process alone has counted is what its blocks hold beyond what they held at the claim (own_base), and what
  * it added to blocks that it has no more, and to block 0 (own_past). */
@@ -165,6 +165,15 @@ static void counters_begin_thread(struct l1 *l1, uint64_t serial)
                 pthread_setspecific(counters_key, t);
 }
 
+static bool counters_is_early(struct counters_thread *t, uint64_t serial)
+{
+        if (t->early_serial != serial) {
+                t->early_serial = serial;
+                t->early = 0;
+        }
+        return ++t->early <= COUNTERS_EARLY;
+}
+
 MT_COLD void counters_add_slowly(struct l1 *l1, enum l1_counter counter, uint64_t n)
 {
         struct counters_thread *t = &counters_thread;
@@ -172,13 +181,13 @@ MT_COLD void counters_add_slowly(struct l1 *l1, enum l1_counter counter, uint64_
 
         if (serial == 0)
                 return;
-        if (t->serial != serial)
+        if (t->serial != serial && !counters_is_early(t, serial))
                 counters_begin_thread(l1, serial);
-        if (t->block != 0) {
+        if (t->serial == serial && t->block != 0) {
                 mt_add_single_writer(&t->count[counter], n);
                 return;
         }
-        mt_fetch_add_relaxed(&t->count[counter], n);
+        mt_fetch_add_relaxed(&l1->counters[0].count[counter], n);
         mt_fetch_add_relaxed(&l1->own_past[counter], n);
 }
 

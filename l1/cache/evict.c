@@ -68,7 +68,7 @@ struct evict_run {
 /* Does an item that lives get another life? This is the decision, all of it. */
 static bool evict_keeps(const struct evict_run *run, uint64_t size, uint8_t mark)
 {
-        return run->salvage || (mark != 0 && run->kept_bytes + size <= run->kept_max);
+        return run->salvage || (slot_reads(mark) != 0 && run->kept_bytes + size <= run->kept_max);
 }
 
 /* In which log, and how often it counts as read there. */
@@ -77,9 +77,12 @@ static enum logseg_kind evict_log_of(const struct evict_run *run, const struct i
         return item->nil || (run->salvage && run->kind == LOGSEG_SMALL) ? LOGSEG_SMALL : LOGSEG_MAIN;
 }
 
+/* What Redis has not been told stays so. */
 static uint8_t evict_mark_of(const struct evict_run *run, uint8_t mark)
 {
-        return run->salvage ? mark : run->kind == LOGSEG_SMALL || mark == 0 ? 0 : (uint8_t)(mark - 1);
+        uint8_t less = run->kind == LOGSEG_SMALL ? slot_reads(mark) : slot_reads(mark) != 0;
+
+        return run->salvage ? mark : (uint8_t)(mark - less);
 }
 
 /* ------------------------------------------------------------------------------------------------------- one item */

@@ -86,10 +86,10 @@ MT_COLD static int lease_find_victim(const struct index_place *place, uint64_t t
                 uint8_t  mark = mt_load_relaxed(index_mark(place, i));
                 bool     left = slot_state(found) == SLOT_PENDING && slot_pending_old(mark, now_ns);
 
-                if (!left && (slot_state(found) != SLOT_LIVE || mark >= least))
+                if (!left && (slot_state(found) != SLOT_LIVE || slot_reads(mark) >= least))
                         continue;
                 victim = (int)(i / BUCKET_SLOTS * 8 + i % BUCKET_SLOTS);
-                least = mark;
+                least = slot_reads(mark);
                 *word = found;
                 if (left)
                         break;

@@ -196,8 +196,9 @@ void namespace_drop_server(struct l1 *l1, uint32_t server_index)
 
 /* ---------------------------------------------------------------------------------------------------------- flushes */
 
-/* Release: the new ids stand before whatever the caller stores next, fresh_at_ns above all (rule (c) at l1_find()). */
-static void namespace_flush(struct l1 *l1, struct server_shm *server, bool all_databases, uint32_t database)
+/* Of all databases, or the one; of all users, or the one. Release: the new ids stand before whatever the caller stores
+ * next, fresh_at_ns above all (rule (c) at l1_find()). */
+static void namespace_flush(struct l1 *l1, struct server_shm *server, const uint32_t *database, const uint64_t *user)
 {
         uint32_t index = l1_server_index(l1, server);
 
@@ -210,11 +211,12 @@ static void namespace_flush(struct l1 *l1, struct server_shm *server, bool all_d
                 if (mt_load_acquire(&ns->id) == 0)
                         continue;
                 mt_copy_from_shared(&copy.server, &ns->server, sizeof copy - offsetof(struct namespace_shm, server));
-                if (copy.server == index && (all_databases || copy.database == database))
+                if (copy.server == index && (database == NULL || copy.database == *database) &&
+                    (user == NULL || memcmp(copy.user, user, sizeof copy.user) == 0))
                         mt_store_release(&ns->id, namespace_new_id(l1, index));
         }
         mt_fetch_add_relaxed(&server->flushes, 1);
-        if (all_databases)
+        if (database == NULL && user == NULL)
                 mt_fetch_add_acq_rel(&server->epoch, 1);
         counters_add(l1, COUNTER_flushes, 1);
         mt_fence_release();
@@ -222,12 +224,17 @@ static void namespace_flush(struct l1 *l1, struct server_shm *server, bool all_d
 
 void l1_flush_server(struct l1 *l1, struct server_shm *server)
 {
-        namespace_flush(l1, server, true, 0);
+        namespace_flush(l1, server, NULL, NULL);
 }
 
 void l1_flush_database(struct l1 *l1, struct server_shm *server, uint32_t database)
 {
-        namespace_flush(l1, server, false, database);
+        namespace_flush(l1, server, &database, NULL);
+}
+
+void l1_flush_user(struct l1 *l1, struct server_shm *server, const uint64_t user[2])
+{
+        namespace_flush(l1, server, NULL, user);
 }
 
 void l1_flush_all(struct l1 *l1)
@@ -236,6 +243,6 @@ void l1_flush_all(struct l1 *l1)
                 struct server_shm *server = l1_server_at(l1, i);
 
                 if (server != NULL)
-                        namespace_flush(l1, server, true, 0);
+                        namespace_flush(l1, server, NULL, NULL);
         }
 }

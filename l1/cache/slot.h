@@ -87,6 +87,33 @@ static inline uint32_t slot_generation(const struct l1 *l1, uint64_t word)
         return (uint32_t)((word & SLOT_TOKEN_MAX) >> l1->geometry.offset_bits);
 }
 
+/* The mark of a LIVE slot has two counts. Only the first is eviction's. */
+#define SLOT_MARK_BITS 2u
+
+static inline uint8_t slot_reads(uint8_t mark)
+{
+        return (uint8_t)(mark & MARK_MAX);
+}
+
+static inline uint8_t slot_untold(uint8_t mark)
+{
+        return (uint8_t)(mark >> SLOT_MARK_BITS & MARK_MAX);
+}
+
+/* One read more, of a mark below MARK_FULL: neither count goes beyond MARK_MAX. */
+static inline uint8_t slot_mark_read(uint8_t mark)
+{
+        unsigned more = (slot_reads(mark) < MARK_MAX) | (unsigned)(slot_untold(mark) < MARK_MAX) << SLOT_MARK_BITS;
+
+        return (uint8_t)(mark + more);
+}
+
+/* All reads have been told. */
+static inline uint8_t slot_mark_told(uint8_t mark)
+{
+        return (uint8_t)(mark & ~(MARK_MAX << SLOT_MARK_BITS));
+}
+
 /* The mark of a PENDING slot: when it was born, in units of 0.27 s, mod 256. Above SLOT_PENDING_OLD (2 s) it was left
  * by the dead, or by a server that slow; whoever wants the place may have it. */
 #define SLOT_PENDING_OLD 8u

@@ -129,7 +129,14 @@ static enum create_result create_verdict(const struct l1 *l1, int error)
         return CREATE_FAILED;
 }
 
-/* The way with a temporary name: link() refuses to replace, as linkat() does. */
+/* The way with a temporary name, which refuses to replace, as linkat() does. In one step where the file system can:
+ * whoever sees a segment with two names leaves it alone. */
+static bool create_give_name(const char *temporary, const char *path)
+{
+        return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0 ||
+               (errno != EEXIST && link(temporary, path) == 0);
+}
+
 static int create_named(const struct l1 *l1, const struct segment_geometry *g, bool stepwise)
 {
         char temporary[SEGMENT_PATH_MAX + 64];
@@ -141,7 +148,7 @@ static int create_named(const struct l1 *l1, const struct segment_geometry *g, b
         if (fd < 0)
                 return errno == EEXIST ? EBUSY : errno;
         error = create_contents(fd, g, stepwise);
-        if (error == 0 && link(temporary, l1->path) != 0)
+        if (error == 0 && !create_give_name(temporary, l1->path))
                 error = errno;
         unlink(temporary);
         close(fd);

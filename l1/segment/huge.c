@@ -15,9 +15,11 @@
 void *huge_map(int fd, uint64_t bytes, int protection)
 {
         uint64_t more = bytes + HUGE_SIZE, before, after;
-        char    *room = mmap(NULL, more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char    *room = MAP_FAILED;
         void    *base;
 
+        if (bytes >= HUGE_L1_LEAST)
+                room = mmap(NULL, more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (room == MAP_FAILED)
                 return mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
         before = -(uint64_t)(uintptr_t)room % HUGE_SIZE;

@@ -111,6 +111,7 @@ enum server_flag {
         SERVER_CLUSTER = 1u << 0,     /* redis_mode:cluster: everything is forwarded */
         SERVER_NO_TRACKING = 1u << 1, /* refused CLIENT TRACKING (old, renamed, ACL): nobody leads before retry_ns */
         SERVER_COSTLY = 1u << 2,      /* more keys invalidated than served: closed until costly_until_ns */
+        SERVER_GUARDED = 1u << 3,     /* somebody here was refused, or changed rights: see DOUBT_UNPROVED */
 };
 
 /* A Redis server as programs of this host reach it: for TCP the peer's address and port, for a unix socket the
@@ -176,15 +177,19 @@ _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache lin
  * n is as many bits as offset/8 needs in a log of this size, 17 to 32: segment_geometry.offset_bits. The generation has
  * the rest, 16 to 31, so that it comes round as late as can be (slot.h).
  *
- * mark[i] belongs to slot[i]: LIVE, how often it was read since it was put in or last kept, up to MARK_MAX; PENDING,
- * the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised. It is no part of
- * the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth that is wrong
- * costs a fill. */
+ * mark[i] belongs to slot[i]:
+ *   LIVE     7       4 3        2 1       0
+ *            |   0    | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
+ *                                             read; since Redis was last told of reads (untold.c), how often again
+ *   PENDING  the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised
+ * It is no part of the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth
+ * that is wrong costs a fill. A hit writes it while it is not MARK_FULL, so both counts cost what one did. */
 struct bucket_shm {
         _Atomic uint64_t slot[BUCKET_SLOTS];
         _Atomic uint8_t  mark[8];
 };
 #define MARK_MAX             3u
+#define MARK_FULL            15u /* both counts say MARK_MAX */
 #define SLOT_TAG_BITS        14u
 #define SLOT_PLACE_BITS      48u /* generation and offset, together */
 #define SLOT_OFFSET_BITS_MIN 17u /* what the smallest log needs; the generation has not more than 31 bits then */

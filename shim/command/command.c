@@ -197,6 +197,11 @@ static enum command_parse command_classify(struct command *command)
 
 /* ----------------------------------------------------------------------------------------------------------- words */
 
+void command_wipe(const struct command *command)
+{
+        explicit_bzero((char *)(uintptr_t)command->scratch, sizeof command->scratch);
+}
+
 /* Walks the words from any place on; one step is cheap wherever the word stands, a jump is not. */
 struct command_cursor {
         const struct command *command;

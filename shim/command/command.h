@@ -35,6 +35,7 @@ enum command_class {
         COMMAND_FLUSHALL,
         COMMAND_SWAPDB, /* flush: database, server, server */
         COMMAND_QUIT,
+        COMMAND_RIGHTS, /* ACL SETUSER and the like, CONFIG SET: may change who may read what */
 };
 
 /* The words of one command. Tokens point into the program's own arguments, into the format string, or into scratch. Not
@@ -73,6 +74,10 @@ enum command_parse command_from_argv(struct command *command, int argc, const ch
 /* One command from the head of resp; *used says how many bytes it took (several may follow). Inline commands, a command
  * of no words and one that is not whole are MALFORMED. Points into resp. */
 enum command_parse command_from_resp(struct command *command, struct mt_bytes resp, size_t *used);
+
+/* Overwrite the words in scratch of a command that one of the parsers has filled in: no token of it is used any more.
+ */
+void command_wipe(const struct command *command);
 
 /* Word i < argc of the command, wherever it is (slow beyond COMMAND_TOKENS_MAX for RESP). */
 struct mt_bytes command_word(const struct command *command, uint32_t i);

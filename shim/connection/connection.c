@@ -131,6 +131,7 @@ static struct connection *connection_take_free(void)
 
                 if (chunk == NULL)
                         return NULL;
+                madvise(chunk, CONNECTION_CHUNK * sizeof *chunk, MADV_DONTDUMP); /* passwords pass through it */
                 connection_table.fresh = chunk;
                 connection_table.fresh_left = CONNECTION_CHUNK;
         }
@@ -339,5 +340,9 @@ void connection_bind(struct connection *c)
         }
         if (mt_load_acquire(&c->server->incarnation_ns) >= c->known_ns)
                 c->doubt |= DOUBT_INCARNATION;
+        /* "default" without a password lets everybody in; when it gets one, those who are in stay in, and who comes
+         * later is nobody: two kinds of connections that never authenticated, told apart by an answer. */
+        if (!c->authenticated && !c->proved && (mt_load_acquire(&c->server->flags) & SERVER_GUARDED))
+                c->doubt |= DOUBT_UNPROVED;
         c->doubt &= ~(uint32_t)DOUBT_UNBOUND;
 }

@@ -32,6 +32,7 @@ enum connection_doubt {
         DOUBT_SEGMENT = 1u << 8,     /* no segment, or its tables are full */
         DOUBT_INCARNATION = 1u << 9, /* made before the server behind its address was replaced; verified before use */
         DOUBT_INHERITED = 1u << 10,  /* came through a fork, and its maker is alive */
+        DOUBT_UNPROVED = 1u << 11,   /* never authenticated, where that may be asked for, and not yet answered */
 };
 /* These end with the connection only. */
 #define DOUBT_FOR_LIFE (DOUBT_UNKNOWN | DOUBT_STREAM)
@@ -58,6 +59,7 @@ struct connection {
         int32_t         maker_pid;
         uint32_t        database;
         bool            authenticated; /* as user; a connection that never did is an identity of its own */
+        bool            proved;        /* it did not, and the server has answered it all the same */
         bool            no_fill;       /* PTTL was refused to this user */
         bool            nonblock;
         bool            wrote;         /* something that may have changed a key, since it was made */

@@ -110,7 +110,7 @@ void owed_secret_hold(struct owed_secret *s, bool has_user, struct mt_bytes user
         s->user_len = (uint16_t)user.len;
         s->password_len = (uint16_t)password.len;
         memcpy(s->user, user.ptr, user.len);
-        memcpy(s->password, password.ptr, password.len);
+        mt_copy_secret(s->password, password.ptr, password.len);
 }
 
 void owed_secret_wipe(struct owed_secret *s)

@@ -6,6 +6,7 @@
  *   OPAQUE, UNKNOWN  -                       barrier
  *   FLUSH, SWAPDB    -                       flush
  *   SELECT, AUTH ..  -                       the session changes if it was accepted; not known if no answer came
+ *   RIGHTS           -                       flush, whoever's rights they are
  *   SUBSCRIBE, MONITOR, CLIENT REPLY         doubted for life: replies are no longer one to one
  *
  * Why at the reply and before the program sees it: cleared at sending, another thread could fill the old value between
@@ -13,6 +14,8 @@
  * A fill that began before the write has its PENDING cleared here, one that begins after asks a server that has
  * written. */
 #include "session.h"
+
+#include "rights.h"
 
 #include "../runtime/runtime.h"
 
@@ -80,17 +83,47 @@ static uint32_t session_auth_secret(struct connection *c, const struct command *
 }
 
 /* HELLO [version [AUTH user password] [SETNAME name] ...]: an option that we do not know has we know not how many
- * words, so an AUTH that may stand behind it counts as one that was lost. */
+ * words, so an AUTH that may stand behind it counts as one that was lost. Two of them count as lost too: the server
+ * goes by the last, and if that fails it depends on the version whether the first has taken effect. */
 static uint32_t session_hello_secret(struct connection *c, const struct command *command)
 {
-        for (uint32_t i = 2; i < command->argc;) {
-                if (session_word_is(command, i, "AUTH") && i + 2 < command->argc)
-                        return session_hold_secret(c, true, command_word(command, i + 1), command_word(command, i + 2));
-                if (!session_word_is(command, i, "SETNAME"))
+        uint32_t at = 0;
+
+        for (uint32_t i = 2; i < command->argc; i += 2) {
+                if (session_word_is(command, i, "AUTH") && at == 0)
+                        at = i++;
+                else if (!session_word_is(command, i, "SETNAME"))
                         return SESSION_SECRET_LOST;
-                i += 2;
         }
-        return SESSION_SECRET_NONE;
+        if (at == 0)
+                return SESSION_SECRET_NONE;
+        if (at + 2 >= command->argc)
+                return SESSION_SECRET_LOST;
+        return session_hold_secret(c, true, command_word(command, at + 1), command_word(command, at + 2));
+}
+
+/* CONFIG SET name value [name value ...] of other things than passwords reads, as far as L1 is concerned. */
+MT_COLD static bool session_sets_rights(const struct command *command)
+{
+        if (!session_word_is(command, 0, "CONFIG"))
+                return true;
+        for (uint32_t i = 2; i < command->argc; i += 2)
+                if (session_word_is(command, i, "REQUIREPASS"))
+                        return true;
+        return false;
+}
+
+/* Of a command whose words may be passwords: nothing of them stays on the program's stack. */
+MT_COLD static uint32_t session_secret(struct connection *c, const struct command *command)
+{
+        uint32_t secret = SESSION_SECRET_NONE;
+
+        if (command->class == COMMAND_AUTH)
+                secret = session_auth_secret(c, command);
+        else if (command->class == COMMAND_HELLO)
+                secret = session_hello_secret(c, command);
+        command_wipe(command);
+        return secret;
 }
 
 static uint32_t session_argument(struct connection *c, const struct command *command)
@@ -100,8 +133,9 @@ static uint32_t session_argument(struct connection *c, const struct command *com
         switch (command->class) {
         case COMMAND_SELECT:
                 return command->argc == 2 && session_number(command_word(command, 1), &database) ? database + 1 : 0;
-        case COMMAND_HELLO: return session_hello_secret(c, command);
-        case COMMAND_AUTH: return session_auth_secret(c, command);
+        case COMMAND_HELLO:
+        case COMMAND_AUTH:
+        case COMMAND_RIGHTS: return session_secret(c, command);
         case COMMAND_UNKNOWN: return memchr(command_word(command, 0).ptr, '.', command_word(command, 0).len) != NULL;
         default: return 0;
         }
@@ -164,6 +198,10 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         case COMMAND_CLIENT_TRACKING:
                 c->doubt |= DOUBT_TRACKING; /* even if it is refused: nobody does this by mistake */
                 break;
+        case COMMAND_RIGHTS:
+                if (!session_sets_rights(command))
+                        class = COMMAND_READ;
+                break;
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
@@ -177,7 +215,8 @@ void session_unsent(struct connection *c)
                 return;
         owed_drop_last(&c->queue);
         c->owed--;
-        c->doubt |= DOUBT_UNKNOWN; /* hiredis has no memory left: what is in its buffer is anybody's guess */
+        owed_secret_wipe(&c->secret); /* it may have been its own */
+        c->doubt |= DOUBT_UNKNOWN;    /* hiredis has no memory left: what is in its buffer is anybody's guess */
 }
 
 /* -------------------------------------------------------------------------------------------- when answered */
@@ -223,6 +262,7 @@ static void session_touch(struct connection *c, enum command_class class, const 
         case COMMAND_FLUSHDB:
         case COMMAND_FLUSHALL:
         case COMMAND_SWAPDB: session_flush(c, class != COMMAND_FLUSHDB); break;
+        case COMMAND_RIGHTS: rights_changed(c); break;
         default: break;
         }
 }
@@ -233,17 +273,17 @@ void session_reset(struct connection *c)
                 DOUBT_FOR_LIFE | DOUBT_NONBLOCK | DOUBT_ENDPOINT | DOUBT_SEGMENT | DOUBT_INCARNATION | DOUBT_INHERITED;
         c->doubt |= DOUBT_UNBOUND;
         c->database = 0;
-        c->authenticated = c->no_fill = c->multi_unknown = false;
+        c->authenticated = c->proved = c->no_fill = c->multi_unknown = false;
         c->user_len = 0;
         owed_drop_all(&c->multi);
         owed_secret_wipe(&c->secret);
 }
 
-static void session_authenticated(struct connection *c, uint32_t secret)
+MT_COLD static void session_authenticated(struct connection *c, uint32_t secret)
 {
         const struct owed_secret *s = &c->secret;
 
-        if (secret != SESSION_SECRET_HELD) {
+        if (secret != SESSION_SECRET_HELD || !s->held) {
                 c->doubt |= DOUBT_UNKNOWN;
                 return;
         }
@@ -251,7 +291,7 @@ static void session_authenticated(struct connection *c, uint32_t secret)
         c->user_len = s->user_len;
         c->authenticated = true;
         c->no_fill = false;
-        c->doubt |= DOUBT_UNBOUND;
+        c->doubt = (c->doubt & ~(uint32_t)DOUBT_UNPROVED) | DOUBT_UNBOUND;
         if (c->endpoint.known)
                 invalidation_credentials(connection_server(c) ? c->server : NULL, &c->endpoint.address,
                                          s->has_user ? mt_bytes(s->user, s->user_len) : mt_bytes(NULL, 0),
@@ -283,6 +323,13 @@ static void session_multi_ends(struct connection *c)
         c->multi_unknown = false;
 }
 
+/* What an AUTH or HELLO brought along; another that is under way may still need its own. */
+MT_COLD static void session_forget_secret(struct connection *c, const struct owed_row *row)
+{
+        if ((row->class == COMMAND_AUTH || row->class == COMMAND_HELLO) && row->argument == SESSION_SECRET_HELD)
+                owed_secret_wipe(&c->secret);
+}
+
 /* The part of an effect that concerns the session, for a command that the server accepted. */
 static void session_accepted(struct connection *c, const struct owed_row *row)
 {
@@ -294,10 +341,11 @@ static void session_accepted(struct connection *c, const struct owed_row *row)
                         c->database = row->argument - 1;
                 c->doubt |= DOUBT_UNBOUND;
                 break;
-        case COMMAND_AUTH: session_authenticated(c, row->argument); break;
+        case COMMAND_AUTH:
         case COMMAND_HELLO:
                 if (row->argument != SESSION_SECRET_NONE)
                         session_authenticated(c, row->argument);
+                session_forget_secret(c, row);
                 break;
         case COMMAND_RESET: session_reset(c); break;
         case COMMAND_QUIT:
@@ -315,7 +363,7 @@ static void session_accepted(struct connection *c, const struct owed_row *row)
 }
 
 /* Inside MULTI a command is answered QUEUED, and executed at EXEC. */
-static void session_queued(struct connection *c, const struct owed_row *row)
+MT_COLD static void session_queued(struct connection *c, const struct owed_row *row)
 {
         bool kept;
 
@@ -329,13 +377,14 @@ static void session_queued(struct connection *c, const struct owed_row *row)
         case COMMAND_FLUSHDB:
         case COMMAND_FLUSHALL:
         case COMMAND_SWAPDB:
+        case COMMAND_RIGHTS:
                 kept = owed_begin(&c->multi, row->class, 0);
                 for (uint32_t i = 0; kept && i < row->count; i++)
                         kept = owed_add(&c->multi, row->hash[i]);
                 if (!kept)
                         c->multi_unknown = true;
                 return;
-        default: c->multi_unknown = true; /* SELECT and the like inside a transaction */
+        default: /* SELECT and the like inside a transaction */ c->multi_unknown = true; session_forget_secret(c, row);
         }
 }
 
@@ -347,6 +396,23 @@ static bool session_is_queued(const struct connection *c, const void *reply)
                memcmp(abi_reply_str(abi, reply), "QUEUED", 6) == 0;
 }
 
+/* The command was answered by an error. */
+MT_COLD static void session_denied(struct connection *c, const struct owed_row *row, const void *reply)
+{
+        const struct owed_secret *s = &c->secret;
+
+        if ((row->class != COMMAND_AUTH && row->class != COMMAND_HELLO) || row->argument == SESSION_SECRET_NONE) {
+                rights_look(c, reply);
+                return;
+        }
+        rights_look_named(c, reply,
+                          row->argument == SESSION_SECRET_HELD && s->held ? mt_bytes(s->user, s->user_len)
+                                                                          : mt_bytes(NULL, 0));
+        if (row->class == COMMAND_HELLO)
+                c->doubt |= DOUBT_UNKNOWN; /* it may have authenticated before it stumbled over another of its words */
+        session_forget_secret(c, row);
+}
+
 static void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
 {
         if (session_is_queued(c, reply)) {
@@ -355,15 +421,28 @@ static void session_apply(struct connection *c, const struct owed_row *row, cons
         }
         session_touch(c, row->class, row->hash, row->count);
         if (row->class == COMMAND_EXEC || row->class == COMMAND_DISCARD) {
+                rights_look_inside(c, reply);
                 if (!session_goes_on(c, reply))
                         session_multi_ends(c);
         } else if (abi_reply_type(reply) != ABI_REPLY_ERROR) {
                 session_accepted(c, row);
-        } else if (row->class == COMMAND_HELLO && row->argument != SESSION_SECRET_NONE) {
-                c->doubt |= DOUBT_UNKNOWN; /* it may have authenticated before it stumbled over another of its words */
+        } else {
+                session_denied(c, row, reply);
         }
-        if (row->class == COMMAND_AUTH || (row->class == COMMAND_HELLO && row->argument == SESSION_SECRET_HELD))
-                owed_secret_wipe(&c->secret);
+}
+
+/* A connection that never authenticated is let in if the server answers what it answers nobody else. */
+MT_COLD static void session_prove(struct connection *c, const void *reply)
+{
+        struct owed_queue look = c->queue;
+        struct owed_row   row;
+
+        if (abi_reply_type(reply) == ABI_REPLY_ERROR || !owed_take(&look, &row) || row.class == COMMAND_AUTH ||
+            row.class == COMMAND_HELLO || row.class == COMMAND_RESET || row.class == COMMAND_QUIT ||
+            row.class == COMMAND_UNKNOWN)
+                return;
+        c->proved = true;
+        c->doubt &= ~(uint32_t)DOUBT_UNPROVED;
 }
 
 void session_replied(struct connection *c, const void *reply)
@@ -371,8 +450,13 @@ void session_replied(struct connection *c, const void *reply)
         struct owed_row row;
 
         c->replied_ns = clock_coarse_ns();
-        if (c->doubt & DOUBT_STREAM)
-                return;
+        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED))) {
+                if (c->doubt & DOUBT_STREAM) {
+                        rights_look(c, reply);
+                        return;
+                }
+                session_prove(c, reply);
+        }
         if (c->owed == 0 || !owed_take(&c->queue, &row)) {
                 c->doubt |= DOUBT_UNKNOWN; /* an answer that nobody asked for */
                 return;
@@ -385,7 +469,7 @@ void session_replied(struct connection *c, const void *reply)
 static bool session_changes(enum command_class class)
 {
         return class != COMMAND_READ && class != COMMAND_GET && class != COMMAND_WRITE && class != COMMAND_SCRIPT &&
-               class != COMMAND_OPAQUE;
+               class != COMMAND_OPAQUE && class != COMMAND_RIGHTS;
 }
 
 void session_failed(struct connection *c)

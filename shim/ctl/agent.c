@@ -276,6 +276,7 @@ static void agent_configure(void)
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
+                .touch = o->touch,
                 .user = o->user[0] != '\0' ? o->user : NULL,
                 .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
         };

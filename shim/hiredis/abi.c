@@ -17,6 +17,8 @@ static const struct abi abi_a = {
         .reply_integer = 8,
         .reply_len = 16,
         .reply_str = 24,
+        .reply_elements = 32,
+        .reply_element = 40,
         .err = 0,
         .connection_type = 160,
         .unix_path = 200,
@@ -30,6 +32,8 @@ static const struct abi abi_b = {
         .reply_integer = 8,
         .reply_len = 24,
         .reply_str = 32,
+        .reply_elements = 48,
+        .reply_element = 56,
         .err = 8,
         .connection_type = 168,
         .unix_path = 216,
@@ -64,8 +68,9 @@ static bool abi_default_functions(const struct hiredis *h, struct abi *abi, cons
 
 static bool abi_reader_fits(const struct hiredis *h, struct abi *abi)
 {
-        static const char bulk[] = "$3\r\nxyz\r\n";
+        static const char list[] = "*1\r\n$3\r\nxyz\r\n";
         redisReader      *reader = h->redisReaderCreate();
+        const void       *element;
         void             *reply = NULL;
         bool              fits = false;
 
@@ -74,16 +79,19 @@ static bool abi_reader_fits(const struct hiredis *h, struct abi *abi)
         if (!abi_default_functions(h, abi, reader))
                 goto out;
         /* Half of a reply first: what is buffered shows where buf, pos and len are. */
-        if (h->redisReaderFeed(reader, bulk, 7) != REDIS_OK || ABI_FIELD(size_t, reader, ABI_READER_POS) != 0 ||
+        if (h->redisReaderFeed(reader, list, 7) != REDIS_OK || ABI_FIELD(size_t, reader, ABI_READER_POS) != 0 ||
             ABI_FIELD(size_t, reader, ABI_READER_LEN) != 7 ||
-            memcmp(ABI_FIELD(const char *, reader, ABI_READER_BUF), bulk, 7) != 0)
+            memcmp(ABI_FIELD(const char *, reader, ABI_READER_BUF), list, 7) != 0)
                 goto out;
-        if (h->redisReaderFeed(reader, bulk + 7, sizeof bulk - 1 - 7) != REDIS_OK ||
+        if (h->redisReaderFeed(reader, list + 7, sizeof list - 1 - 7) != REDIS_OK ||
             h->redisReaderGetReply(reader, &reply) != REDIS_OK || reply == NULL)
                 goto out;
-        fits = abi_reply_type(reply) == ABI_REPLY_STRING && abi_reply_len(abi, reply) == 3 &&
-               memcmp(abi_reply_str(abi, reply), "xyz", 4) == 0 &&
-               ABI_FIELD(size_t, reader, ABI_READER_POS) == ABI_FIELD(size_t, reader, ABI_READER_LEN);
+        if (abi_reply_type(reply) == ABI_REPLY_ARRAY && abi_reply_elements(abi, reply) == 1) {
+                element = abi_reply_element(abi, reply, 0);
+                fits = abi_reply_type(element) == ABI_REPLY_STRING && abi_reply_len(abi, element) == 3 &&
+                       memcmp(abi_reply_str(abi, element), "xyz", 4) == 0;
+        }
+        fits = fits && ABI_FIELD(size_t, reader, ABI_READER_POS) == ABI_FIELD(size_t, reader, ABI_READER_LEN);
         h->freeReplyObject(reply);
 out:
         h->redisReaderFree(reader);

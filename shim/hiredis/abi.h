@@ -26,7 +26,7 @@ struct abi_allocators {
 struct abi {
         bool                         known;
         char                         letter; /* 'A' or 'B'; '?' when not known */
-        uint16_t                     reply_size, reply_integer, reply_len, reply_str;
+        uint16_t                     reply_size, reply_integer, reply_len, reply_str, reply_elements, reply_element;
         uint16_t                     err; /* what both have in the same order stands at ABI_CONTEXT_... from here */
         uint16_t                     connection_type, unix_path;
         uint16_t                     privctx;    /* 0 when the layout has none: set by TLS */
@@ -48,6 +48,7 @@ enum { ABI_READER_BUF = 136, ABI_READER_POS = 144, ABI_READER_LEN = 152 };
 /* Reply types that both layouts share. */
 enum {
         ABI_REPLY_STRING = 1,
+        ABI_REPLY_ARRAY = 2,
         ABI_REPLY_INTEGER = 3,
         ABI_REPLY_NIL = 4,
         ABI_REPLY_STATUS = 5,
@@ -84,6 +85,16 @@ static inline size_t abi_reply_len(const struct abi *abi, const void *reply)
 static inline const char *abi_reply_str(const struct abi *abi, const void *reply)
 {
         return ABI_FIELD(const char *const, reply, abi->reply_str);
+}
+
+static inline size_t abi_reply_elements(const struct abi *abi, const void *reply)
+{
+        return ABI_FIELD(const size_t, reply, abi->reply_elements);
+}
+
+static inline const void *abi_reply_element(const struct abi *abi, const void *reply, size_t i)
+{
+        return ABI_FIELD(const void *const *const, reply, abi->reply_element)[i];
 }
 
 #endif

@@ -5,6 +5,7 @@
  * the caller passes the command on. */
 #include "request.h"
 
+#include "../connection/rights.h"
 #include "../connection/session.h"
 #include "../hiredis/reply.h"
 #include "../runtime/runtime.h"
@@ -130,7 +131,7 @@ static enum l1_counter read_why_doubted(uint32_t doubt)
                 uint32_t        bits;
                 enum l1_counter why;
         } reasons[] = {
-                {DOUBT_UNKNOWN, COUNTER_bypass_unknown},
+                {DOUBT_UNKNOWN | DOUBT_UNPROVED, COUNTER_bypass_unknown},
                 {DOUBT_NONBLOCK, COUNTER_bypass_nonblock},
                 {DOUBT_MULTI | DOUBT_WATCH | DOUBT_STREAM | DOUBT_TRACKING, COUNTER_bypass_state},
                 {DOUBT_INHERITED, COUNTER_bypass_inherited},
@@ -312,10 +313,13 @@ static void read_fill(struct connection *c, const struct l1_key *key, struct l1_
         int               type = abi_reply_type(reply);
         struct mt_bytes   value = mt_bytes(NULL, 0);
 
-        if (type == ABI_REPLY_STRING)
+        if (type == ABI_REPLY_STRING) {
                 value = mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply));
-        else if (type != ABI_REPLY_NIL || !runtime.options.negative)
+        } else if (type != ABI_REPLY_NIL || !runtime.options.negative) {
+                if (type == ABI_REPLY_ERROR)
+                        rights_look(c, reply);
                 goto release; /* an error is never kept */
+        }
         if (!read_lifetime(c, pttl, type == ABI_REPLY_NIL, &life_ns) || value.len > runtime.options.l1_max_item_bytes)
                 goto release;
         l1_fill(c->l1, key, lease, value, sent_ns + life_ns);
@@ -359,6 +363,7 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
                 reply = pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would
                                   have had it */
                 pttl = NULL;
+                rights_look(c, reply);
         }
         if (reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();

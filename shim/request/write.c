@@ -11,6 +11,33 @@
 
 /* ------------------------------------------------------------------------------------------------- noticing */
 
+/* Words of these are passwords. */
+static bool write_is_secret(enum command_class class)
+{
+        return class == COMMAND_AUTH || class == COMMAND_HELLO || class == COMMAND_RIGHTS;
+}
+
+/* True: there are passwords in it. */
+static bool write_note_resp(struct connection *c, const char *resp, size_t len)
+{
+        struct mt_bytes left = mt_bytes(resp, len);
+        bool            secret = false;
+
+        while (left.len > 0) {
+                struct command     command;
+                size_t             used = 0;
+                enum command_parse parse = command_from_resp(&command, left, &used);
+
+                session_sent(c, parse, &command);
+                if (parse != COMMAND_OK)
+                        break;
+                secret |= write_is_secret(command.class);
+                MT_ASSERT(used > 0 && used <= left.len);
+                left = mt_bytes(left.ptr + used, left.len - used);
+        }
+        return secret;
+}
+
 /* A format that we do not follow ourselves: hiredis writes it out, and we read that. */
 static void write_note_by_hiredis(struct connection *c, const char *format, va_list ap)
 {
@@ -21,7 +48,8 @@ static void write_note_by_hiredis(struct connection *c, const char *format, va_l
                 session_sent(c, COMMAND_MALFORMED, NULL);
                 return;
         }
-        request_note_resp(c, resp, (size_t)len);
+        if (write_note_resp(c, resp, (size_t)len))
+                explicit_bzero(resp, (size_t)len);
         c->hiredis->redisFreeCommand(resp);
 }
 
@@ -69,19 +97,7 @@ void request_note_argv(struct connection *c, int argc, const char **argv, const 
 
 void request_note_resp(struct connection *c, const char *resp, size_t len)
 {
-        struct mt_bytes left = mt_bytes(resp, len);
-
-        while (left.len > 0) {
-                struct command     command;
-                size_t             used = 0;
-                enum command_parse parse = command_from_resp(&command, left, &used);
-
-                session_sent(c, parse, &command);
-                if (parse != COMMAND_OK)
-                        return;
-                MT_ASSERT(used > 0 && used <= left.len);
-                left = mt_bytes(left.ptr + used, left.len - used);
-        }
+        write_note_resp(c, resp, len);
 }
 
 /* ---------------------------------------------------------------------------------------------- passing on */
@@ -138,10 +154,13 @@ static bool write_get_formatted(struct connection *c, const char *format, va_lis
 
         if (len < 0)
                 return false;
-        if (command_from_resp(&command, mt_bytes(resp, (size_t)len), &used) == COMMAND_OK && used == (size_t)len &&
-            command.class == COMMAND_GET) {
-                *reply = request_get(c, command_word(&command, 1), command_word(&command, 0).ptr);
-                done = true;
+        if (command_from_resp(&command, mt_bytes(resp, (size_t)len), &used) == COMMAND_OK && used == (size_t)len) {
+                if (command.class == COMMAND_GET) {
+                        *reply = request_get(c, command_word(&command, 1), command_word(&command, 0).ptr);
+                        done = true;
+                } else if (write_is_secret(command.class)) {
+                        explicit_bzero(resp, (size_t)len);
+                }
         }
         c->hiredis->redisFreeCommand(resp);
         return done;

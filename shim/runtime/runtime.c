@@ -66,6 +66,7 @@ static void runtime_configure_invalidation(void)
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
                 .bound_ns = o->max_staleness_ns,
+                .touch = o->touch,
                 .user = runtime_set(o->user),
                 .password_file = runtime_set(o->password_file),
                 .tls_use = (enum invalidation_tls_use)o->tls,
@@ -126,15 +127,17 @@ static struct l1_config runtime_segment_config(void)
         };
 }
 
-static void runtime_attach(void)
+static void runtime_attach(bool there)
 {
         bool             later = false;
         struct l1_config config = runtime_segment_config();
         struct l1       *l1;
 
         config.later = &later;
+        config.there = there;
+        config.again |= there;
         l1 = l1_attach(&config);
-        if (l1 == NULL && !later)
+        if (l1 == NULL && !later && !there)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
         mt_store_release(&runtime_segment, l1);
@@ -151,7 +154,21 @@ struct l1 *runtime_l1(void)
                 return l1;
         if (forklock_try(&runtime_lock, &taken_over)) { /* nobody waits for another's attempt: this GET travels bare */
                 if (runtime_l1_now() == NULL)
-                        runtime_attach();
+                        runtime_attach(false);
+                forklock_release(&runtime_lock);
+        }
+        errno = saved_errno;
+        return runtime_l1_now();
+}
+
+struct l1 *runtime_l1_there(void)
+{
+        int saved_errno = errno;
+
+        if (runtime_l1_now() == NULL && runtime_ready()) {
+                forklock_acquire(&runtime_lock); /* another's attempt is waited for: what is to be told is told once */
+                if (runtime_l1_now() == NULL)
+                        runtime_attach(true);
                 forklock_release(&runtime_lock);
         }
         errno = saved_errno;

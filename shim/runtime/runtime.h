@@ -27,6 +27,8 @@ struct l1 *runtime_l1(void);
 /* A GET is about to ask for it. Where an agent is there, L1 is warm whoever comes, and attaching is worth it at once:
  * looked at once in the life of a process. */
 void runtime_meet_agent(void);
+/* The same, however little the process has waited, for what others of this host must be told; none is made for it. */
+struct l1 *runtime_l1_there(void);
 /* When the segment was attached (precise clock); 0: it is not. */
 uint64_t runtime_attached_ns(void);
 /* Around a wait for Redis: measured only while there is no segment. */

@@ -5,6 +5,7 @@
 # of the host listens, a warm build is the same, and a cache that was deleted is not used on.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/real.sh"
+. "$(dirname "$0")/agent.sh"
 need ccache ccache
 need make make
 ldd "$(command -v ccache)" | grep libhiredis >/dev/null || fail "ccache has a hiredis of its own inside"
@@ -58,6 +59,7 @@ ok "$((FILES + 1)) objects and the program are the same, built cold and warm, ba
 ok "no listener was started by the processes of two warm builds"
 
 "${SHIM[@]}" "$PROGS/real_steady" >"$T/steady.log" 2>&1 &
+STEADY=$!
 own
 listened() {
         [ "$(stat_of servers.lease_ms_left)" -gt 0 ] 2>/dev/null
@@ -77,3 +79,19 @@ expect shim-flushed 0
 build shim-again "${SHIM[@]}"
 expect shim-again $((FILES + 1))
 ok "the cache deleted by redis-cli: all $((FILES + 1)) files were compiled again, and cached again"
+
+# With an agent L1 is warm from build to build.
+kill "$STEADY"
+wait "$STEADY" 2>/dev/null
+agent_start it --server "$SOCK"
+cli CONFIG RESETSTAT >/dev/null
+build agent-bare "${BARE[@]}"
+expect agent-bare $((FILES + 1))
+bare_gets=$(server_gets)
+build agent-fill "${SHIM[@]}"
+expect agent-fill $((FILES + 1))
+cli CONFIG RESETSTAT >/dev/null
+build agent-hits "${SHIM[@]}"
+expect agent-hits $((FILES + 1))
+[ "$(server_gets)" -le $((bare_gets / 10)) ] || { "$CTL" stat; fail "$(server_gets) GETs of $bare_gets reach the server"; }
+ok "with an agent $(server_gets) of $bare_gets GETs of a warm build reach the server"

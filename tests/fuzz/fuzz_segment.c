@@ -184,7 +184,29 @@ static void take_tables(struct l1 *l1, unsigned who, const struct step *s)
                 l1_namespace(l1, server, s->c % 4, user);
 }
 
-/* What a listener does to a server's words, all but the connection. */
+/* What a listener reads to tell the server which keys were read. A key that was copied is one that was put. */
+static void walk_untold(struct l1 *l1, const struct step *s)
+{
+        struct l1_untold     walk = {.server_index = s->a % 4u, .key_max = ITEM_KEY_MAX, .least = s->c % 4u};
+        struct l1_untold_key key;
+        enum l1_untold_step  next;
+        char                *to = malloc(ITEM_KEY_MAX);
+        bool                 known;
+
+        while ((next = l1_next_untold(l1, &walk, 1 + s->d, to, ITEM_KEY_MAX, &key)) != L1_UNTOLD_END) {
+                BED_CHECK(next != L1_UNTOLD_FULL);
+                if (next != L1_UNTOLD_KEY)
+                        continue;
+                BED_CHECK(key.len <= ITEM_KEY_MAX && key.reads <= MARK_MAX && key.reads >= walk.least);
+                known = bed.hostile;
+                for (unsigned k = 0; k < BED_KEYS && !known; k++)
+                        known = mt_bytes_equal(bed.key[k], mt_bytes(to, key.len));
+                BED_CHECK(known);
+        }
+        free(to);
+}
+
+/* What a listener does to a server's words and keys, all but the connection. */
 static void take_leader(struct l1 *l1, unsigned who, const struct step *s)
 {
         static struct leader leader;
@@ -192,6 +214,7 @@ static void take_leader(struct l1 *l1, unsigned who, const struct step *s)
         uint64_t             now_ns = clock_coarse_ns(), word;
 
         (void)who;
+        walk_untold(l1, s);
         if (server == NULL || !l1->writable || !leader_vacant(l1, server, now_ns, &word) ||
             !leader_take(&leader, l1, server, 1000, word))
                 return;

@@ -15,6 +15,8 @@
  *   await C KEY VALUE                      GET until it says VALUE, at most the bound (MT_BOUND_MS) and a little
  *   untilsaid C KEY FILE                   GET until there is anything in the file (when shimmed)
  *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
+ *   async WORD... [| WORD...]...           commands on an asynchronous context of their own
+ *   tell FILE | told FILE                  make the file; wait until it is there: for plays that run side by side
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
  *   foreign WORD...                        by a plain socket (to MT_FOREIGN, if set): nobody here knows of it
  *   exists FILE                            wait until there is such a file
@@ -22,6 +24,7 @@
  *   advance SECONDS                        the clock of the shim (in its test flavour)
  *   sleep MS | repeat N ... end            repeat a block of lines */
 // build: -ldl
+#include "async.h"
 #include "raw.h"
 
 #include <ctype.h>
@@ -351,6 +354,58 @@ static void op_unlike(struct word *w, int n)
         drop_reply(r);
 }
 
+static bool async_done;
+
+static void on_async(redisAsyncContext *ac, void *reply, void *last)
+{
+        printf("%u async ", line_number);
+        print_reply(stdout, reply);
+        printf("%s%s\n", ac->err != 0 ? " " : "", ac->errstr);
+        async_done = last != NULL;
+}
+
+static void op_async(struct word *w, int n)
+{
+        redisAsyncContext *ac = async_connect();
+        const char        *argv[WORDS];
+        size_t             len[WORDS];
+
+        async_done = false;
+        argv_of(w, n, argv, len);
+        for (int from = 1, to = 1; to <= n; to++) {
+                if (to < n && strcmp(argv[to], "|") != 0)
+                        continue;
+                if (redisAsyncCommandArgv(ac, on_async, to < n ? NULL : ac, to - from, argv + from, len + from) !=
+                    REDIS_OK)
+                        die("line %u: redisAsyncCommandArgv", line_number);
+                from = to + 1;
+        }
+        async_until(ac, &async_done);
+        redisAsyncFree(ac);
+}
+
+static void op_tell(struct word *w, int n)
+{
+        FILE *file = fopen(w[1].p, "w");
+
+        (void)n;
+        if (file == NULL)
+                die("line %u: %s", line_number, w[1].p);
+        fclose(file);
+}
+
+static void op_told(struct word *w, int n)
+{
+        uint64_t deadline_ns = now_ns() + 10 * NS_PER_S;
+
+        (void)n;
+        while (access(w[1].p, F_OK) != 0) {
+                sleep_ms(1);
+                if (now_ns() > deadline_ns)
+                        die("line %u: nobody tells %s", line_number, w[1].p);
+        }
+}
+
 static void op_reconnect(struct word *w, int n)
 {
         int rc = redisReconnect(live(w[1].p));
@@ -467,6 +522,9 @@ static const struct {
         {"await", op_await, 4},
         {"untilsaid", op_untilsaid, 4},
         {"unlike", op_unlike, 4},
+        {"async", op_async, 2},
+        {"tell", op_tell, 2},
+        {"told", op_told, 2},
         {"reconnect", op_reconnect, 2},
         {"timeout", op_timeout, 3},
         {"err", op_err, 2},

@@ -3,10 +3,7 @@
  * process.
  *
  *   ryw [ROAD...]        all of them when none is named */
-#include "common.h"
-
-#include <hiredis/async.h>
-#include <poll.h>
+#include "async.h"
 
 enum { STEPS = 300 };
 
@@ -202,60 +199,13 @@ static void by_del(const char *v)
         freeReplyObject(must(redisCommand(c, "UNLINK other k")));
 }
 
-/* ------------------------------------------------------------------------- asynchronous: an adapter for poll() */
+/* ------------------------------------------------------------------------------------------------ asynchronous */
 
-static short wanted;
-static bool  answered;
-
-static void add_read(void *arg)
-{
-        (void)arg;
-        wanted |= POLLIN;
-}
-static void del_read(void *arg)
-{
-        (void)arg;
-        wanted &= ~POLLIN;
-}
-static void add_write(void *arg)
-{
-        (void)arg;
-        wanted |= POLLOUT;
-}
-static void del_write(void *arg)
-{
-        (void)arg;
-        wanted &= ~POLLOUT;
-}
-
-static void async_connect(void)
-{
-        char host[64];
-        int  port = server_port(host);
-
-        async = port != 0 ? redisAsyncConnect(host, port) : redisAsyncConnectUnix(server_name());
-        if (async == NULL || async->err != 0)
-                die("redisAsyncConnect: %s", async != NULL ? async->errstr : "no memory");
-        async->ev.data = &wanted;
-        async->ev.addRead = add_read;
-        async->ev.delRead = del_read;
-        async->ev.addWrite = add_write;
-        async->ev.delWrite = del_write;
-        wanted = POLLIN | POLLOUT; /* the first write event ends the connect */
-}
+static bool answered;
 
 static void async_until_answered(void)
 {
-        while (!answered) {
-                struct pollfd fd = {.fd = async->c.fd, .events = wanted};
-
-                if (poll(&fd, 1, 5000) <= 0)
-                        die("no event");
-                if ((fd.revents & POLLOUT) != 0)
-                        redisAsyncHandleWrite(async);
-                if ((fd.revents & (POLLIN | POLLHUP)) != 0)
-                        redisAsyncHandleRead(async);
-        }
+        async_until(async, &answered);
 }
 
 /* What a read says in the very callback that learns of the write. */

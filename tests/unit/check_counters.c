@@ -16,6 +16,13 @@ static unsigned owned(void)
         return n;
 }
 
+/* The thread has counted so often that it has a block of its own. */
+static void settle(void)
+{
+        for (int i = 0; i <= COUNTERS_EARLY; i++)
+                l1_count(fixture.l1, COUNTER_hits, 0);
+}
+
 static uint64_t own(enum l1_counter counter)
 {
         uint64_t count[COUNTER_COUNT];
@@ -43,6 +50,11 @@ static void in_threads(unsigned n)
 
 START_TEST(sums)
 {
+        for (int i = 0; i < COUNTERS_EARLY; i++)
+                l1_count(fixture.l1, COUNTER_fills, 2);
+        ck_assert_uint_eq(owned(), 0); /* no block for a few */
+        ck_assert_uint_eq(fixture_count(COUNTER_fills), 2 * COUNTERS_EARLY);
+        ck_assert_uint_eq(own(COUNTER_fills), 2 * COUNTERS_EARLY);
         l1_count(NULL, COUNTER_hits, 1);
         l1_count(fixture.l1, COUNTER_misses, 5);
         ck_assert_uint_eq(fixture_count(COUNTER_misses), 5);
@@ -59,6 +71,7 @@ END_TEST
 
 static void count_in_child(void)
 {
+        settle();
         l1_count(fixture.l1, COUNTER_misses, 7);
         if (own(COUNTER_misses) != 7 || own(COUNTER_hits) != 0)
                 _exit(1);
@@ -69,12 +82,14 @@ static void count_in_child(void)
 
 static void count_and_die(void)
 {
+        settle();
         l1_count(fixture.l1, COUNTER_misses, 1);
         raise(SIGKILL);
 }
 
 START_TEST(processes)
 {
+        settle();
         l1_count(fixture.l1, COUNTER_misses, 100);
         l1_count(fixture.l1, COUNTER_hits, 1);
         fixture_child(count_in_child, 0);
@@ -93,6 +108,7 @@ static pthread_barrier_t barrier;
 
 static void *hold_a_block(void *arg)
 {
+        settle();
         l1_count(fixture.l1, COUNTER_hits, 1);
         pthread_barrier_wait(&barrier);
         pthread_barrier_wait(&barrier);

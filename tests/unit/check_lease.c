@@ -166,8 +166,12 @@ START_TEST(mark)
                 ck_assert_uint_eq(mt_load_relaxed(index_mark(&place, i)), 0);
         ck_assert(l1_find(fixture.l1, &key, fixture_id(), clock_coarse_ns(), &hit));
         for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++)
-                marked += mt_load_relaxed(index_mark(&place, i)) == 1;
+                marked += mt_load_relaxed(index_mark(&place, i)) == (1 | 1 << SLOT_MARK_BITS);
         ck_assert_uint_ge(marked, 1);
+        ck_assert(fixture_has(KEY, VALUE) && fixture_has(KEY, VALUE) && fixture_has(KEY, VALUE));
+        for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++)
+                ck_assert(mt_load_relaxed(index_mark(&place, i)) == 0 ||
+                          mt_load_relaxed(index_mark(&place, i)) == MARK_FULL);
 }
 END_TEST
 

@@ -137,6 +137,92 @@ START_TEST(test_listener_many_keys)
 }
 END_TEST
 
+/* Processor time of the listener's thread, in ns; 0 where the kernel does not tell. */
+static uint64_t listener_thread_ns(void)
+{
+        char               path[64];
+        unsigned long long ns = 0;
+        FILE              *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", listener_thread());
+        file = fopen(path, "re");
+        if (file != NULL && fscanf(file, "%llu", &ns) != 1)
+                ns = 0;
+        if (file != NULL)
+                fclose(file);
+        return ns;
+}
+
+/* 100,000 keys in one message, each of them in L1, or being filled: none is left, and no late fill is let in. */
+START_TEST(test_listener_one_message)
+{
+        enum { KEYS = 100000, EACH = 500 };
+        static struct l1_lease lease[KEYS / EACH];
+        static const uint64_t  user[2];
+        const struct l1_config large = {.name = "large",
+                                        .size_bytes = 32 << 20,
+                                        .max_item_bytes = 65536,
+                                        .directory = folder};
+        const char            *slower = getenv("CK_TIMEOUT_MULTIPLIER");
+        struct namespace_shm  *ns;
+        struct l1_key          key;
+        char                   text[32];
+        uint64_t               acknowledged_ns, thread_ns;
+        unsigned               present_keys = 0;
+
+        config.bound_ns = 15 * NS_PER_S; /* a busy machine may keep the server from answering for seconds */
+        invalidation_setup(&config);
+        l1_detach(l1);
+        l1 = l1_attach(&large);
+        ck_assert_ptr_nonnull(l1);
+        fixture_aim();
+        UNTIL(fresh());
+        ns = l1_namespace(l1, server, 0, user);
+        for (unsigned i = 0; i < KEYS; i++) {
+                struct l1_lease leased;
+
+                key.key = mt_bytes(text, (size_t)snprintf(text, sizeof text, "k:%u", i));
+                key.hash = l1_hash(l1, l1_server_index(l1, server), key.key);
+                if (!l1_lease(l1, &key, mt_load_acquire(&ns->id), clock_coarse_ns(), &leased))
+                        continue;
+                if (i % EACH == 0)
+                        lease[i / EACH] = leased;
+                else
+                        l1_fill(l1, &key, &leased, mt_bytes_of("value"), clock_coarse_ns() + 600 * NS_PER_S);
+        }
+        for (unsigned i = 0; i < KEYS; i++) {
+                snprintf(text, sizeof text, "k:%u", i);
+                present_keys += present(text);
+        }
+        ck_assert_uint_gt(present_keys, KEYS - KEYS / EACH - KEYS / 100);
+        thread_ns = listener_thread_ns();
+        fixture_say("EVAL %s 0", "for i = 0, 99999 do redis.call('SET', 'k:' .. i, '1') end");
+        acknowledged_ns = clock_precise_ns();
+        while (mt_load_acquire(&server->fresh_at_ns) <= acknowledged_ns) {
+                ck_assert_uint_lt(clock_precise_ns() - acknowledged_ns, 30 * NS_PER_S);
+                attend();
+                invalidation_hurry(l1, server);
+                usleep(1000);
+        }
+        ck_assert_uint_eq(mt_load_relaxed(&server->reconnects), 0);
+        thread_ns = listener_thread_ns() - thread_ns;
+        for (unsigned i = 0; i < KEYS; i++) {
+                snprintf(text, sizeof text, "k:%u", i);
+                ck_assert_msg(!present(text), "%s is still there", text);
+        }
+        for (unsigned i = 0; i < KEYS; i += EACH) {
+                key.key = mt_bytes(text, (size_t)snprintf(text, sizeof text, "k:%u", i));
+                key.hash = l1_hash(l1, l1_server_index(l1, server), key.key);
+                ck_assert(
+                        !l1_fill(l1, &key, &lease[i / EACH], mt_bytes_of("late"), clock_coarse_ns() + 600 * NS_PER_S));
+                ck_assert(!present(text));
+        }
+        ck_assert_uint_eq(mt_load_relaxed(&server->invalidations), KEYS);
+        /* A fifth of a microsecond each is usual: fifty times that is a listener that does not keep up. */
+        ck_assert_uint_lt(thread_ns, KEYS * 10000 * (slower ? strtoull(slower, NULL, 10) : 1));
+}
+END_TEST
+
 /* With a bound of an hour PINGs are a second apart; whoever has run a script need not wait for the next. */
 START_TEST(test_listener_hurries)
 {
@@ -606,6 +692,7 @@ int main(void)
         tcase_add_test(tc, test_listener_ignores_publish);
         tcase_add_test(tc, test_listener_fresh_at_is_true);
         tcase_add_test(tc, test_listener_many_keys);
+        tcase_add_test(tc, test_listener_one_message);
         tcase_add_test(tc, test_listener_hurries);
         tcase_add_test(tc, test_listener_smaller_bound);
         tcase_add_test(tc, test_listener_descriptors);

@@ -144,6 +144,52 @@ START_TEST(flush)
 }
 END_TEST
 
+/* One user of one server, in every database; items and fills of everybody else stay. */
+START_TEST(flush_of_a_user)
+{
+        enum { OTHERS = 4, DATABASES = 3 };
+        struct namespace_shm *mine[DATABASES], *theirs[OTHERS][DATABASES];
+        struct server_shm    *other = server_number(9);
+        const char           *names[OTHERS] = {NULL, "", "bob", "alicf"};
+        struct l1_key         key = fixture_key(KEY);
+        struct l1_lease       lease;
+        struct l1_hit         hit;
+        uint64_t              user[2], of[2];
+        uint32_t              old_id, theirs_id, epoch = mt_load_relaxed(&fixture.server->epoch);
+
+        l1_user_digest(fixture.l1, "alice", 5, user);
+        for (uint32_t db = 0; db < DATABASES; db++) {
+                mine[db] = l1_namespace(fixture.l1, fixture.server, db, user);
+                for (unsigned u = 0; u < OTHERS; u++) {
+                        l1_user_digest(fixture.l1, names[u], names[u] != NULL ? strlen(names[u]) : 0, of);
+                        theirs[u][db] = l1_namespace(fixture.l1, fixture.server, db, of);
+                        ck_assert(l1_lease(fixture.l1, &key, theirs[u][db]->id, clock_coarse_ns(), &lease));
+                        ck_assert(l1_fill(fixture.l1, &key, &lease, VALUE, clock_coarse_ns() + 300 * NS_PER_S));
+                        l1_remove(fixture.l1, key.hash);
+                }
+        }
+        theirs_id = l1_namespace(fixture.l1, other, 0, user)->id;
+        old_id = mine[0]->id;
+        /* What alice is filling just now is not found afterwards, what bob is filling is. */
+        ck_assert(l1_lease(fixture.l1, &key, old_id, clock_coarse_ns(), &lease));
+        l1_flush_user(fixture.l1, fixture.server, user);
+        ck_assert(l1_fill(fixture.l1, &key, &lease, VALUE, clock_coarse_ns() + 300 * NS_PER_S));
+        ck_assert(!l1_find(fixture.l1, &key, mt_load_relaxed(&mine[0]->id), clock_coarse_ns(), &hit));
+        l1_remove(fixture.l1, key.hash);
+        ck_assert(l1_lease(fixture.l1, &key, theirs[2][0]->id, clock_coarse_ns(), &lease));
+        l1_flush_user(fixture.l1, fixture.server, user);
+        ck_assert(l1_fill(fixture.l1, &key, &lease, VALUE, clock_coarse_ns() + 300 * NS_PER_S));
+        ck_assert(l1_find(fixture.l1, &key, mt_load_relaxed(&theirs[2][0]->id), clock_coarse_ns(), &hit));
+        for (uint32_t db = 0; db < DATABASES; db++) {
+                ck_assert_uint_gt(mt_load_relaxed(&mine[db]->id), theirs_id); /* new in each database */
+                for (unsigned u = 0; u < OTHERS; u++)
+                        ck_assert_uint_lt(mt_load_relaxed(&theirs[u][db]->id), theirs_id);
+        }
+        ck_assert_uint_eq(mt_load_relaxed(&l1_namespace(fixture.l1, other, 0, user)->id), theirs_id);
+        ck_assert_uint_eq(mt_load_relaxed(&fixture.server->epoch), epoch);
+}
+END_TEST
+
 /* A host that flushes all the time: the same keys under old ids do not push the others out of the index. */
 START_TEST(flushes_leave_no_litter)
 {
@@ -430,6 +476,7 @@ int main(void)
         tcase_add_test(all, apart);
         tcase_add_test(all, same_key_of_many_servers);
         tcase_add_test(all, flush);
+        tcase_add_test(all, flush_of_a_user);
         tcase_add_test(all, flushes_leave_no_litter);
         tcase_add_test(all, ids_run_out);
         tcase_add_test(all, namespaces_full);

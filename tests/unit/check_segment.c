@@ -369,6 +369,67 @@ START_TEST(odd_files)
         ck_assert(unlink(path) == 0 && mkdir(path, 0700) == 0);
         ck_assert_ptr_null(attach_saying(1, "without L1"));
         ck_assert_int_eq(rmdir(path), 0);
+        /* A second name for it, and the name of a link that leads nowhere: nothing is made behind it. */
+        ck_assert_int_eq(link(target, path), 0);
+        ck_assert_ptr_null(attach_saying(1, "another name"));
+        ck_assert_int_eq(access(path, F_OK), 0);
+        ck_assert(unlink(path) == 0 && unlink(target) == 0 && symlink(target, path) == 0);
+        ck_assert_ptr_null(attach_saying(1, "symbolic link"));
+        ck_assert_int_ne(access(target, F_OK), 0);
+        ck_assert(unlink(path) == 0 && mknod(path, S_IFSOCK | 0600, 0) == 0);
+        ck_assert_ptr_null(attach_saying(1, "without L1"));
+        ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+/* What another uid plants under the name that root's segment would have: never opened for use, never removed. */
+START_TEST(planted_for_root)
+{
+        static const mode_t kinds[] = {S_IFREG, S_IFIFO, S_IFSOCK};
+        const char         *path = make_one();
+        char                copy[600];
+        struct stat         st;
+
+        if (geteuid() != 0) {
+                printf("planted_for_root: skipped, needs root\n");
+                return;
+        }
+        snprintf(copy, sizeof copy, "%s/copy", fixture.directory);
+        ck_assert_int_eq(rename(path, copy), 0); /* sound in every way but whose it is, and in every mode */
+        for (mode_t mode = 0600; mode != 0; mode = mode == 0600 ? 0666 : 0) {
+                ck_assert(chmod(copy, mode) == 0 && chown(copy, 65534, 0) == 0 && rename(copy, path) == 0);
+                ck_assert_ptr_null(attach_saying(1, "belongs to somebody else"));
+                ck_assert(stat(path, &st) == 0 && st.st_uid == 65534 && rename(path, copy) == 0);
+        }
+        ck_assert(symlink(copy, path) == 0 && lchown(path, 65534, 65534) == 0);
+        ck_assert_ptr_null(attach_saying(1, "symbolic link"));
+        ck_assert_int_eq(unlink(path), 0);
+        for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+                ck_assert(mknod(path, kinds[i] | 0600, 0) == 0 && chown(path, 65534, 65534) == 0);
+                ck_assert_ptr_null(attach_saying(1, "without L1"));
+                ck_assert(lstat(path, &st) == 0 && (st.st_mode & S_IFMT) == kinds[i] && unlink(path) == 0);
+        }
+        ck_assert(mkdir(path, 0700) == 0 && chown(path, 65534, 65534) == 0);
+        ck_assert_ptr_null(attach_saying(1, "without L1"));
+        ck_assert_int_eq(rmdir(path), 0);
+}
+END_TEST
+
+/* Only what is there, and good: nothing is made, mended or removed, and nobody is told. */
+START_TEST(only_what_is_there)
+{
+        char path[600];
+
+        fixture.config.there = fixture.config.again = true;
+        ck_assert_ptr_null(attach_saying(0, NULL));
+        ck_assert_ptr_null(find_segment());
+        fixture.config.there = false;
+        snprintf(path, sizeof path, "%s", make_one());
+        fixture.config.there = true;
+        ck_assert_ptr_nonnull(attach_saying(0, NULL));
+        spoil_truncate(path);
+        ck_assert_ptr_null(attach_saying(0, NULL));
+        ck_assert_int_eq(access(path, F_OK), 0);
 }
 END_TEST
 
@@ -895,6 +956,8 @@ int main(void)
         tcase_add_test(all, bad_race);
         tcase_add_test(all, foreign_owner);
         tcase_add_test(all, odd_files);
+        tcase_add_test(all, planted_for_root);
+        tcase_add_test(all, only_what_is_there);
         tcase_add_test(all, odd_configs);
         tcase_add_test(all, index_in_steps);
         tcase_add_test(all, index_by_many);
