@@ -8,6 +8,7 @@
 #   make unit          unit tests alone               make e2e          end-to-end scripts alone
 #   make lint          rooms, style, scripts          make abi          exports and dependencies of the products
 #   make torture       kill -9 against the segment    make model        the slot protocol, exhaustively
+#   make chaos         every read against the bound, while everything that can break breaks
 #   make differential  the same commands, bare and shimmed
 #   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
@@ -23,8 +24,9 @@
 #
 # Variables: CC, BUILD=build (where products go), PREFIX=/usr/local, DESTDIR, V=1 (show commands), WERROR= (a newer
 # compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target; there also NAME=SECS,...,REST, and
-# 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture), HIREDIS=1.2 (e2e
-# with the one of deps-matrix), QUICK=1 (bench in a minute, for a look).
+# 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture, chaos), HIREDIS=1.2
+# (e2e with the one of deps-matrix), QUICK=1 (bench in a minute, for a look), BOUND_MS= and MODE= (chaos: at that bound
+# alone; tracking, pubsub or stream), ONLY=NAME,... (chaos: those injections alone).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -57,11 +59,12 @@ BENCH_C := $(sort $(wildcard bench/*.c))
 RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
 HOSTS_C := $(sort $(wildcard bench/hosts/*.c))
 FLOOD_C := bench/listener/flood.c
+CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) $(HOSTS_C) \
-           $(FLOOD_C)
+ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
+           $(HOSTS_C) $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -170,6 +173,8 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
 
+$(BUILD)/unit/check_oracle: $(call OBJ,tests/coherence/oracle.c)
+
 # One program from all files of its folder.
 $(BUILD)/torture/torture: $(foreach f,$(filter tests/torture/%,$(ALONE_C)),$(call OBJ,$f))
 $(BUILD)/model/model: $(foreach f,$(filter tests/model/%,$(ALONE_C)),$(call OBJ,$f))
@@ -177,6 +182,20 @@ $(ALONE): $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(CORE) -lbsd
+
+# The checker: a parent that knows everything, and workers that are plain hiredis programs.
+CHAOS  := $(BUILD)/coherence/coherence $(BUILD)/coherence/worker
+WORK_C := $(addprefix tests/coherence/,worker.c write.c cli.c oracle.c)
+.PHONY: chaos-programs
+chaos-programs: $(CHAOS)
+$(BUILD)/coherence/coherence: $(foreach f,$(filter-out $(filter-out %/oracle.c,$(WORK_C)),$(CHAOS_C)),$(call OBJ,$f)) $(CORE)
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lhiredis -lbsd
+$(BUILD)/coherence/worker: $(WORK_C) $(wildcard tests/coherence/*.h)
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -pthread -o $@ $(WORK_C) -lhiredis
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(SAY) LD $@
@@ -280,7 +299,7 @@ fuzz:
 
 # -------------------------------------------------------------------------------------------------------- tests
 
-.PHONY: deps deps-matrix check demo unit e2e lint abi torture model differential valgrind tidy format
+.PHONY: deps deps-matrix check demo unit e2e lint abi torture chaos model differential valgrind tidy format
 .PHONY: bench bench-check bench-listener bench-deps
 deps:
 	$(Q)tests/deps/install tests/deps/packages.txt tests/e2e/packages.txt
@@ -311,6 +330,9 @@ abi: all
 	$(Q)tests/abi/run $(BUILD)
 torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
+chaos: all chaos-programs
+	$(Q)$(BUILD)/coherence/coherence --build $(BUILD) --seconds $(SECS) --seed $(SEED) $(if $(BOUND_MS),--bound-ms $(BOUND_MS)) \
+	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY))
 bench: all bench-programs
 	$(Q)bench/run $(BUILD) $(if $(QUICK),quick,full)
 bench-check: all bench-programs $(HOSTS)
