@@ -17,6 +17,7 @@
  *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
  *   foreign WORD...                        by a plain socket: nobody here knows of it
+ *   shell COMMAND...                       the rest of the line, by a shell that is not shimmed; it must succeed
  *   advance SECONDS                        the clock of the shim (in its test flavour)
  *   sleep MS | repeat N ... end            repeat a block of lines */
 // build: -ldl
@@ -414,6 +415,13 @@ static void op_foreign(struct word *w, int n)
         raw_close(&raw);
 }
 
+static void play_shell(const char *command)
+{
+        unsetenv("LD_PRELOAD"); /* ours is loaded; the shell's programs need none */
+        if (system(command) != 0)
+                die("line %u: failed: %s", line_number, command);
+}
+
 static void op_advance(struct word *w, int n)
 {
         void (*advance)(int64_t ns);
@@ -478,6 +486,10 @@ static void play(char *line)
                 *text++ = '\0';
                 c = live(line + 4);
                 say("fmt", c, redisCommand(c, text));
+                return;
+        }
+        if (strncmp(line, "shell ", 6) == 0) {
+                play_shell(line + 6);
                 return;
         }
         if ((n = split(line, w)) == 0)
