@@ -105,7 +105,7 @@ static void chaos_round(struct chaos *c, unsigned bound_ms, uint64_t seconds)
         if (chaos_is_served(c)) {
                 do
                         plan_cycle(c);
-                while (oracle_now_ns() < until_ns);
+                while (oracle_now_ns() < until_ns && !(c->until_found && atomic_load(&c->oracle->findings) != 0));
         }
         chaos_end(c);
 }
@@ -159,17 +159,12 @@ static uint64_t chaos_number(const char *option, const char *text)
 static void chaos_options(struct chaos *c, int argc, char **argv)
 {
         static const struct option options[] = {
-                {"seconds", required_argument, NULL, 's'},
-                {"seed", required_argument, NULL, 'r'},
-                {"bound-ms", required_argument, NULL, 'b'},
-                {"mode", required_argument, NULL, 'm'},
-                {"build", required_argument, NULL, 'B'},
-                {"library", required_argument, NULL, 'l'},
-                {"only", required_argument, NULL, 'o'},
-                {"list", no_argument, NULL, 'L'},
-                {"verbose", no_argument, NULL, 'v'},
-                {"link", required_argument, NULL, 'k'},
-                {0},
+                {"seconds", required_argument, NULL, 's'},  {"seed", required_argument, NULL, 'r'},
+                {"bound-ms", required_argument, NULL, 'b'}, {"mode", required_argument, NULL, 'm'},
+                {"build", required_argument, NULL, 'B'},    {"library", required_argument, NULL, 'l'},
+                {"only", required_argument, NULL, 'o'},     {"list", no_argument, NULL, 'L'},
+                {"verbose", no_argument, NULL, 'v'},        {"link", required_argument, NULL, 'k'},
+                {"until-found", no_argument, NULL, 'u'},    {0},
         };
         const char *build = "build", *library = NULL;
         char        beside[4096 + 16];
@@ -185,6 +180,7 @@ static void chaos_options(struct chaos *c, int argc, char **argv)
                 case 'B': build = optarg; break;
                 case 'l': library = optarg; break;
                 case 'o': c->only = optarg; break;
+                case 'u': c->until_found = true; break;
                 case 'v': c->verbose = true; break;
                 case 'L': plan_list(); exit(0);
                 default: errx(2, "see the head of tests/coherence/coherence.c");
