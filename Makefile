@@ -9,6 +9,7 @@
 #   make lint          rooms, style, scripts          make abi          exports and dependencies of the products
 #   make torture       kill -9 against the segment    make model        the slot protocol, exhaustively
 #   make chaos         every read against the bound, while everything that can break breaks
+#   make chaos-planted does it find what is broken on purpose? FAULT=NAME: that alone (l1/base/fault.h)
 #   make differential  the same commands, bare and shimmed
 #   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
@@ -26,7 +27,8 @@
 # compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target; there also NAME=SECS,...,REST, and
 # 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture, chaos), HIREDIS=1.2
 # (e2e with the one of deps-matrix), QUICK=1 (bench in a minute, for a look), BOUND_MS= and MODE= (chaos: at that bound
-# alone; tracking, pubsub or stream), ONLY=NAME,... (chaos: those injections alone).
+# alone; tracking, pubsub or stream), ONLY=NAME,... (chaos: those injections alone), LINK=unix, tcp, proxy, net or
+# sentinel (chaos: that way to the server).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -80,6 +82,7 @@ FLAGS_asan      := -O1 -g $(CLOCK) -fno-omit-frame-pointer -fsanitize=address,un
 FLAGS_ubsan     := -O1 -g $(CLOCK) -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS_tsan      := -O1 -g $(CLOCK) -fsanitize=thread
 FLAGS_cover     := -O0 -g $(CLOCK) --coverage -fprofile-update=atomic
+FLAGS_fault      = -O2 -g -DMT_FAULT=$(FAULT)
 FLAGS_fuzz      := -O1 -g $(CLOCK) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 CPPFLAGS += -DMTSHIM_LIBDIR='"$(PREFIX)/lib/mtshim"'
@@ -114,8 +117,8 @@ $(CORE): $(foreach f,$(CORE_C),$(call OBJ,$f))
 	$(SAY) AR $@
 	$(Q)rm -f $@ && ar rcsD $@ $^
 
-# One translation unit for the release; one object a file elsewhere.
-ifeq ($(FLAVOUR),release)
+# One translation unit for the release, and where it is built many times; one object a file elsewhere.
+ifneq ($(filter release fault,$(FLAVOUR)),)
 LIB_OBJ := $(BUILD)/gen/mtshim_all.o
 else
 LIB_OBJ := $(foreach f,$(LIB_C),$(call OBJ,$f))
@@ -293,6 +296,11 @@ cover:
 	$(Q)lcov -q --rc lcov_branch_coverage=1 -c -d $(BUILD)/$@/obj -b . --no-external -o $(BUILD)/$@/all.info
 	$(Q)lcov -q --rc lcov_branch_coverage=1 -r $(BUILD)/$@/all.info '*/tests/*' -o $(BUILD)/$@/cover.info
 	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
+# One planted fault each: build/fault-NAME/libmtshim.so, the names are those of l1/base/fault.h.
+FAULTS := $(shell sed -n 's,^ *FAULT_\([a-z_]*\) *\,.*/\*.*,fault-\1,p' l1/base/fault.h)
+.PHONY: $(FAULTS)
+$(FAULTS):
+	+$(Q)$(MAKE) FLAVOUR=fault FAULT=$(@:fault-%=%) BUILD=$(BUILD)/$@ $(BUILD)/$@/libmtshim.so
 fuzz:
 	+$(Q)$(call flavour,$@,$(FUZZ:$(BUILD)/%=$(BUILD)/$@/%))
 	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS) $(TARGET)
@@ -330,9 +338,12 @@ abi: all
 	$(Q)tests/abi/run $(BUILD)
 torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
-chaos: all chaos-programs
+chaos: all chaos-programs programs
 	$(Q)$(BUILD)/coherence/coherence --build $(BUILD) --seconds $(SECS) --seed $(SEED) $(if $(BOUND_MS),--bound-ms $(BOUND_MS)) \
-	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY))
+	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY)) $(if $(LINK),--link $(LINK))
+.PHONY: chaos-planted
+chaos-planted: all chaos-programs programs
+	+$(Q)tests/coherence/planted $(BUILD) $(FAULT)
 bench: all bench-programs
 	$(Q)bench/run $(BUILD) $(if $(QUICK),quick,full)
 bench-check: all bench-programs $(HOSTS)

@@ -20,7 +20,7 @@
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
  *   foreign WORD...                        by a plain socket (to MT_FOREIGN, if set): nobody here knows of it
  *   exists FILE                            wait until there is such a file
- *   run TEXT...                            a command of the shell's, without the shim
+ *   run TEXT...                            the rest of the line, by a shell that is not shimmed; it must succeed
  *   advance SECONDS                        the clock of the shim (in its test flavour)
  *   sleep MS | repeat N ... end            repeat a block of lines */
 // build: -ldl
@@ -471,6 +471,13 @@ static void op_foreign(struct word *w, int n)
         raw_close(&raw);
 }
 
+static void play_run(const char *command)
+{
+        unsetenv("LD_PRELOAD"); /* ours is loaded; the shell's programs need none */
+        if (system(command) != 0)
+                die("line %u: failed: %s", line_number, command);
+}
+
 static void op_advance(struct word *w, int n)
 {
         void (*advance)(int64_t ns);
@@ -539,25 +546,11 @@ static const struct {
         {"exists", op_exists, 2},
 };
 
-static void op_run(const char *text)
-{
-        char command[1024];
-
-        snprintf(command, sizeof(command), "env -u LD_PRELOAD %s", text);
-        fflush(stdout);
-        if (system(command) != 0)
-                die("line %u: it fails", line_number);
-}
-
 static void play(char *line)
 {
         struct word w[WORDS];
         int         n;
 
-        if (strncmp(line, "run ", 4) == 0) {
-                op_run(line + 4);
-                return;
-        }
         if (strncmp(line, "fmt ", 4) == 0) { /* fmt C TEXT: the text is the format, untouched */
                 char         *text = strchr(line + 4, ' ');
                 redisContext *c;
@@ -566,6 +559,10 @@ static void play(char *line)
                 *text++ = '\0';
                 c = live(line + 4);
                 say("fmt", c, redisCommand(c, text));
+                return;
+        }
+        if (strncmp(line, "run ", 4) == 0) {
+                play_run(line + 4);
                 return;
         }
         if ((n = split(line, w)) == 0)
