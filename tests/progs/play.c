@@ -474,6 +474,7 @@ static void op_foreign(struct word *w, int n)
 static void play_run(const char *command)
 {
         unsetenv("LD_PRELOAD"); /* ours is loaded; the shell's programs need none */
+        fflush(stdout);
         if (system(command) != 0)
                 die("line %u: failed: %s", line_number, command);
 }
