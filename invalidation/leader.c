@@ -172,6 +172,7 @@ bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server
         }
         mt_copy_from_shared(&leader->family, &server->family, sizeof leader->family);
         mt_copy_from_shared(leader->id, server->id, sizeof leader->id);
+        leader->source = mt_load_relaxed(&server->source);
         leader->bound_said_ns = precise_ns;
         mt_store_relaxed(&server->used_ns, precise_ns);
         leader_begin_minute(leader, precise_ns);

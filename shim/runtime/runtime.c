@@ -60,14 +60,20 @@ static void runtime_configure_invalidation(void)
         const struct options            *o = &runtime.options;
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
+                .fallback = (enum invalidation_fallback)o->invalidation_fallback,
                 .bound_ns = o->max_staleness_ns,
+                .channel = o->channel,
+                .stream = o->stream,
+                .audit_stream = o->audit_stream[0] != '\0' ? o->audit_stream : NULL,
+                .audit_maxlen = o->audit_maxlen,
                 .user = o->user[0] != '\0' ? o->user : NULL,
                 .password_file = o->password_file[0] != '\0' ? o->password_file : NULL,
         };
 
         invalidation_setup(&config);
         mt_store_relaxed(&runtime.window_ns, invalidation_window_ns(o->max_staleness_ns));
-        mt_store_relaxed(&runtime.trust_ttl, config.mode == INVALIDATION_NONE);
+        mt_store_relaxed(&runtime.trust_ttl,
+                         config.mode == INVALIDATION_NONE || config.fallback == INVALIDATION_FALL_TTL);
 }
 
 static int runtime_setup(void)
