@@ -35,6 +35,7 @@ enum command_class {
         COMMAND_FLUSHALL,
         COMMAND_SWAPDB, /* flush: database, server, server */
         COMMAND_QUIT,
+        COMMAND_ANNOUNCE, /* none of the program's: what announce.c appends */
 };
 
 /* The words of one command. Tokens point into the program's own arguments, into the format string, or into scratch. Not

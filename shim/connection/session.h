@@ -15,6 +15,12 @@ void session_unsent(struct connection *c);
 void session_replied(struct connection *c, const void *reply);
 /* No reply will come for anything outstanding (the connection broke, or is freed): each may have been executed. */
 void session_failed(struct connection *c);
+/* The replies of what is outstanding will not be seen by us, though they come. */
+void session_forget(struct connection *c);
+/* An announcement is about to be sent; argument as in announce.h. False: there is no room to remember it. */
+bool session_announcing(struct connection *c, uint32_t argument);
+/* Is the next reply one to an announcement? */
+bool session_announced_next(struct connection *c, uint32_t *argument);
 /* Clear the keys of all that is outstanding, and leave it queued: for replies that the program may see before we do. */
 void session_clear_outstanding(struct connection *c);
 /* Forget what the program's session was: database 0, nobody authenticated. */
