@@ -79,7 +79,7 @@ void owed_drop_last(struct owed_queue *q)
         q->tail = q->head + q->last;
 }
 
-static void owed_read(const uint64_t *header, struct owed_row *row)
+static inline void owed_read(const uint64_t *header, struct owed_row *row)
 {
         row->class = (enum command_class)(*header >> 56);
         row->count = (uint32_t)(*header >> 32) & OWED_COUNT_MAX;
@@ -105,8 +105,11 @@ bool owed_last(struct owed_queue *q, struct owed_row *row)
 
 bool owed_take(struct owed_queue *q, struct owed_row *row)
 {
-        if (!owed_front(q, row))
+        const uint64_t *header = owed_words(q) + q->head;
+
+        if (owed_empty(q))
                 return false;
+        owed_read(header, row);
         q->head += 1 + row->count;
         MT_ASSERT(q->head <= q->tail);
         return true;

@@ -93,7 +93,7 @@ static uint32_t session_hello_secret(struct connection *c, const struct command 
         return SESSION_SECRET_NONE;
 }
 
-static uint32_t session_argument(struct connection *c, const struct command *command)
+static MT_INLINE uint32_t session_argument(struct connection *c, const struct command *command)
 {
         uint32_t database;
 
@@ -126,8 +126,8 @@ static void session_overflow(struct connection *c)
 
 /* Queue the effect. Keys that cannot be told, or noted, or hashed (the process has no L1 yet, and may have one by the
  * time of the answer), make it one that may have written anything. */
-static void session_push(struct connection *c, enum command_class class, uint32_t argument,
-                         const struct command *command)
+static MT_INLINE void session_push(struct connection *c, enum command_class class, uint32_t argument,
+                                   const struct command *command)
 {
         struct session_keys keys = {.connection = c, .whole = true};
 
@@ -180,23 +180,43 @@ bool session_announcing(struct connection *c, uint32_t argument)
         return true;
 }
 
-void session_sent(struct connection *c, enum command_parse parse, const struct command *command)
+/* Where writes are announced. What is owed is never thrown away while its replies may come: announcements are among it.
+ */
+static MT_COLD void session_sent_announced(struct connection *c, enum command_parse parse,
+                                           const struct command *command)
 {
         enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
         uint32_t owed = c->owed;
 
-        if (MT_UNLIKELY(c->announces))
-                session_announce(c, parse, command);
+        session_announce(c, parse, command);
+        switch (class) {
+        case COMMAND_SUBSCRIBE:
+        case COMMAND_MONITOR:
+        case COMMAND_CLIENT_REPLY: c->doubt |= DOUBT_STREAM; return;
+        case COMMAND_CLIENT_TRACKING: c->doubt |= DOUBT_TRACKING; break;
+        default: break;
+        }
+        session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
+        if (c->doubt & DOUBT_STREAM && c->owed > owed)
+                session_apply_last(c);
+}
+
+void session_sent(struct connection *c, enum command_parse parse, const struct command *command)
+{
+        enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
 
         if (parse == COMMAND_MALFORMED)
                 c->doubt |=
                         DOUBT_UNKNOWN; /* hiredis refuses it, or the server may answer anything, any number of times */
+        if (MT_UNLIKELY(c->announces)) {
+                session_sent_announced(c, parse, command);
+                return;
+        }
         switch (class) {
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR:
         case COMMAND_CLIENT_REPLY:
-                if (!c->announces)
-                        session_failed(c);
+                session_failed(c);
                 c->doubt |= DOUBT_STREAM;
                 return;
         case COMMAND_CLIENT_TRACKING:
@@ -205,12 +225,8 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
-        if (c->doubt & DOUBT_STREAM) { /* nobody will tell when it is answered: clear its keys now */
-                if (!c->announces)
-                        session_failed(c);
-                else if (c->owed > owed)
-                        session_apply_last(c);
-        }
+        if (c->doubt & DOUBT_STREAM)
+                session_failed(c); /* nobody will tell when it is answered: clear its keys now */
 }
 
 void session_unsent(struct connection *c)
@@ -387,7 +403,7 @@ static void session_queued(struct connection *c, const struct owed_row *row)
         }
 }
 
-static bool session_is_queued(const struct connection *c, const void *reply)
+static MT_INLINE bool session_is_queued(const struct connection *c, const void *reply)
 {
         const struct abi *abi = &c->hiredis->abi;
 
@@ -395,24 +411,13 @@ static bool session_is_queued(const struct connection *c, const void *reply)
                memcmp(abi_reply_str(abi, reply), "QUEUED", 6) == 0;
 }
 
-/* What the announcement of this command may say when it is answered in its turn. */
-static MT_COLD void session_announced(struct connection *c, const struct owed_row *row, const void *reply)
-{
-        c->announce.cleared = row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL && c->l1 != NULL &&
-                              c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
-        if (row->class == COMMAND_UNKNOWN && row->argument == 0)
-                announce_known(c, abi_reply_type(reply) == ABI_REPLY_ERROR);
-}
-
-static void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
+static MT_INLINE void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
 {
         if (session_is_queued(c, reply)) {
                 session_queued(c, row);
                 return;
         }
         session_touch(c, row->class, row->hash, row->count);
-        if (MT_UNLIKELY(c->announces))
-                session_announced(c, row, reply);
         if (row->class == COMMAND_EXEC || row->class == COMMAND_DISCARD) {
                 if (!session_goes_on(c, reply))
                         session_multi_ends(c);
@@ -430,17 +435,44 @@ void session_replied(struct connection *c, const void *reply)
         struct owed_row row;
 
         c->replied_ns = clock_coarse_ns();
-        if (c->doubt & DOUBT_STREAM && (!c->announces || c->owed == 0))
+        if (c->doubt & DOUBT_STREAM)
                 return;
         if (c->owed == 0 || !owed_take(&c->queue, &row)) {
                 c->doubt |= DOUBT_UNKNOWN; /* an answer that nobody asked for */
                 return;
         }
         c->owed--;
-        if (row.class == COMMAND_ANNOUNCE)
+        session_apply(c, &row, reply);
+}
+
+/* What the announcement of this command may say when it is answered in its turn. */
+static void session_announced(struct connection *c, const struct owed_row *row, const void *reply)
+{
+        c->announce.cleared = row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL && c->l1 != NULL &&
+                              c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
+        if (row->class == COMMAND_UNKNOWN && row->argument == 0)
+                announce_known(c, abi_reply_type(reply) == ABI_REPLY_ERROR);
+}
+
+void session_replied_announced(struct connection *c, const void *reply)
+{
+        struct owed_row row;
+
+        c->replied_ns = clock_coarse_ns();
+        if (c->owed == 0 || !owed_take(&c->queue, &row)) {
+                c->doubt |= DOUBT_UNKNOWN;
+                return;
+        }
+        c->owed--;
+        if (row.class == COMMAND_ANNOUNCE) {
                 announce_answered(c, row.argument, reply);
-        else
+        } else {
+                bool queued = session_is_queued(c, reply);
+
                 session_apply(c, &row, reply);
+                if (!queued)
+                        session_announced(c, &row, reply);
+        }
 }
 
 bool session_announced_next(struct connection *c, uint32_t *flags)

@@ -13,6 +13,8 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
 void session_unsent(struct connection *c);
 /* A reply has arrived, and the program has not seen it yet: the effect of the command that it answers takes place. */
 void session_replied(struct connection *c, const void *reply);
+/* The same where writes are announced. */
+void session_replied_announced(struct connection *c, const void *reply);
 /* No reply will come for anything outstanding (the connection broke, or is freed): each may have been executed. */
 void session_failed(struct connection *c);
 /* The replies of what is outstanding will not be seen by us, though they come. */

@@ -180,7 +180,7 @@ static int write_take(struct connection *c, void **reply, int (*f)(redisContext 
                 if (write_is_push(c, taken))
                         return write_give_before(c, reply, taken);
                 announced = session_announced_next(c, &flags);
-                session_replied(c, taken);
+                session_replied_announced(c, taken);
                 if (announced && !(flags & ANNOUNCE_DELIVER)) {
                         c->hiredis->freeReplyObject(taken);
                 } else if (announced && a->held != NULL) {
