@@ -148,8 +148,9 @@ static enum source_result stream_reply(struct source *source, const struct event
 
         if (event->kind == EVENT_ERROR && !absent)
                 return source_judge(source, event->bytes);
-        if (event->kind == EVENT_WORD && source->answered == STREAM_ANSWER_INFO) {
-                stream_learn(source, event);
+        if (event->kind == EVENT_WORD) {
+                if (source->answered == STREAM_ANSWER_INFO)
+                        stream_learn(source, event);
                 return SOURCE_WAIT;
         }
         if (event->kind != EVENT_ARRAY && !absent)
