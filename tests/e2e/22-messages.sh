@@ -131,6 +131,36 @@ waiter_ends "a right given back"
 [ "$(MTSHIM_SEGMENT=$SEGMENT-refused stat_of errors.announce)" -eq 1 ] || fail "it is not counted"
 ok "refused: $(cut -d: -f2- "$T/w.err")"
 
+# The write's reply has come and the announcement's has not: the program has to wait for both.
+MTSHIM_SEGMENT=$SEGMENT-held shim play >"$T/held" 2>&1 <<'E2' || { show "$T/held"; fail "a reply that is held back"; }
+connect w
+append w SET k value
+feed w +OK\x0d\x0a
+readerreply w
+feed w :0\x0d\x0a
+readerreply w
+readerreply w
+E2
+mapfile -t held < <(grep -i reply "$T/held")
+[[ ${#held[@]} -eq 3 && ${held[0]} == *NULL && ${held[1]} == *OK && ${held[2]} == *NULL ]] || { show "$T/held"; fail "a reply that is held back"; }
+ok "a write's reply waits for its announcement's"
+
+# A connection breaks with a write on its way: whether others were told nobody knows, so the next announcement tells everything.
+cli SUBSCRIBE mtshim:invalidate >"$T/ear" &
+own
+await 5 grep -q mtshim "$T/ear" || fail "the ear"
+MTSHIM_SEGMENT=$SEGMENT-broken shim play >"$T/w.out" 2>&1 <<'E2' || { show "$T/w.out"; fail "a connection that breaks"; }
+connect w
+append w BLPOP nothing 0
+write w
+foreign CLIENT KILL TYPE normal
+reply w
+reconnect w
+cmd w SET k2 x
+E2
+await 5 grep -q '^1P ' "$T/ear" || { show "$T/ear" "$T/w.out"; fail "it is not made good"; }
+ok "a connection that breaks with a write on its way"
+
 MTSHIM_AUDIT_STREAM=audit MTSHIM_AUDIT_MAXLEN=100 case_same "an audit stream" <<'E2'
 connect w
 repeat 500

@@ -1,6 +1,5 @@
 /* fuzz_message.c - announcements from anybody, through the codec: from a channel, or in the entries of a stream. The
- * first byte says which, and how they are cut; whole and cut must mean the same, and nothing may be read beyond its end.
- */
+ * first byte says which, and how they are cut; whole and cut must mean the same, and nothing is read beyond its end. */
 #include "invalidation/codec.h"
 #include "invalidation/message.h"
 
