@@ -25,6 +25,35 @@ void apply_flush(const struct leader *leader)
         l1_flush_server(leader->l1, leader->server);
 }
 
+/* A walk keeps all servers of this thread waiting: not where it takes longer than a short lease can wait, and not for
+ * more than a tenth of the time. */
+#define APPLY_WALK_BYTES (UINT64_C(256) << 20) /* of a whole segment: some 100 ms */
+enum { APPLY_WALK_SHARE = 10 };
+
+static bool apply_may_walk(const struct apply *apply, const struct leader *leader, uint64_t now_ns)
+{
+        struct l1_totals totals;
+
+        if (now_ns - apply->walked_ns < apply->walk_ns * APPLY_WALK_SHARE)
+                return false;
+        l1_totals(leader->l1, false, &totals);
+        return totals.bytes_total <= APPLY_WALK_BYTES;
+}
+
+void apply_pattern(struct apply *apply, const struct leader *leader, struct mt_bytes glob)
+{
+        uint64_t begin_ns = clock_precise_ns();
+
+        apply->keys++;
+        if (mt_bytes_equal(glob, mt_bytes_of("*")) || !apply_may_walk(apply, leader, begin_ns)) {
+                apply_flush(leader);
+                return;
+        }
+        apply->slots += l1_remove_pattern(leader->l1, glob);
+        apply->walked_ns = clock_precise_ns();
+        apply->walk_ns = apply->walked_ns - begin_ns;
+}
+
 void apply_settle(struct apply *apply, struct leader *leader)
 {
         apply_waiting(apply, leader);

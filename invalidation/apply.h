@@ -11,9 +11,10 @@ enum { APPLY_AHEAD = 16 };
  * until there are some: their buckets are asked for meanwhile, which in a large index are in no cache. */
 struct apply {
         uint64_t keys;
-        uint64_t slots;             /* that held something */
-        uint32_t waiting;           /* keys that are not cleared yet */
-        uint64_t hash[APPLY_AHEAD]; /* theirs */
+        uint64_t slots;              /* that held something */
+        uint32_t waiting;            /* keys that are not cleared yet */
+        uint64_t hash[APPLY_AHEAD];  /* theirs */
+        uint64_t walked_ns, walk_ns; /* by pattern: when the last walk ended, and how long it took */
 };
 
 /* Nothing may be concluded from what came after the key (a PONG) before apply_waiting(). */
@@ -21,6 +22,8 @@ void apply_remove(struct apply *apply, const struct leader *leader, struct mt_by
 void apply_waiting(struct apply *apply, const struct leader *leader);
 /* All namespaces of the server get new ids. What comes after in program order is seen after it. */
 void apply_flush(const struct leader *leader);
+/* Keys that match. O(index): where that is long, or would be done all the time, the server is flushed instead. */
+void apply_pattern(struct apply *apply, const struct leader *leader, struct mt_bytes glob);
 void apply_settle(struct apply *apply, struct leader *leader);
 
 #endif

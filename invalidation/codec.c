@@ -18,6 +18,7 @@ enum codec_shape {
         CODEC_OPEN,      /* an array whose first element has not been seen */
         CODEC_MESSAGE,   /* "message", ... of some channel */
         CODEC_KEYS,      /* "message", our channel, ... */
+        CODEC_SAID,      /* the same of CODEC_MESSAGES */
         CODEC_SUBSCRIBE, /* "subscribe", ... */
         CODEC_CONFIRMED, /* "subscribe", our channel, ... */
         CODEC_PONG_OPEN, /* "pong", ... */
@@ -33,12 +34,20 @@ struct codec_sink {
 
 void codec_init(struct codec *codec)
 {
+        codec_init_as(codec, CODEC_TRACKING, mt_bytes_of(CODEC_CHANNEL));
+}
+
+void codec_init_as(struct codec *codec, enum codec_dialect dialect, struct mt_bytes channel)
+{
+        codec->dialect = (uint8_t)dialect;
+        codec->channel = channel;
+        codec->through = false;
+        codec->named = codec->told = false;
         codec->state = CODEC_LINE;
         codec->shape = CODEC_OTHER;
         codec->broken = false;
         codec->keep = false;
         codec->depth = 0;
-        codec->index = 0;
         codec->length = 0;
         codec->body_left = 0;
         codec->held = 0;
@@ -98,10 +107,10 @@ static enum codec_shape codec_first(const struct codec *codec, struct mt_bytes w
 
 static enum codec_shape codec_second(const struct codec *codec, struct mt_bytes word)
 {
-        bool ours = mt_bytes_equal(word, mt_bytes_of(CODEC_CHANNEL));
+        bool ours = mt_bytes_equal(word, codec->channel);
 
         if (codec->shape == CODEC_MESSAGE && ours)
-                return CODEC_KEYS;
+                return codec->dialect == CODEC_MESSAGES ? CODEC_SAID : CODEC_KEYS;
         if (codec->shape == CODEC_SUBSCRIBE && ours)
                 return CODEC_CONFIRMED;
         if (codec->shape == CODEC_PONG_OPEN && word.len == 0)
@@ -109,22 +118,42 @@ static enum codec_shape codec_second(const struct codec *codec, struct mt_bytes 
         return CODEC_OTHER;
 }
 
-/* A value inside the outermost array. A string that was not kept has ptr NULL: it is none of the words that we know. */
-static bool codec_element(struct codec *codec, const struct codec_sink *sink, enum codec_type type,
-                          struct mt_bytes bytes)
+/* The same in a stream's replies: [[stream, [[id, [field, value, ...]], ...]]] of XREAD, [name, value, ...] of XINFO. A
+ * message is told by its pieces, before it comes here. */
+static bool codec_stream_element(struct codec *codec, const struct codec_sink *sink, enum codec_type type,
+                                 struct mt_bytes bytes, int64_t integer)
 {
         bool word = type == CODEC_STRING && bytes.ptr;
 
-        if (codec->depth == 2 && codec->index == 2 && codec->shape == CODEC_KEYS)
+        if (codec->depth == 1)
+                return codec_emit(sink, EVENT_WORD, word ? bytes : mt_bytes(NULL, 0), integer);
+        if (codec->depth == 4 && codec->at[3] == 0)
+                return codec_emit(sink, word ? EVENT_ENTRY : EVENT_MALFORMED, bytes, 0);
+        if (codec->depth == 5 && codec->at[4] % 2 == 0)
+                codec->named = word && mt_bytes_equal(bytes, mt_bytes_of(CODEC_FIELD));
+        return true;
+}
+
+/* A value inside the outermost array. A string that was not kept has ptr NULL: it is none of the words that we know. */
+static bool codec_element(struct codec *codec, const struct codec_sink *sink, enum codec_type type,
+                          struct mt_bytes bytes, int64_t integer)
+{
+        bool word = type == CODEC_STRING && bytes.ptr;
+
+        if (codec->dialect == CODEC_STREAM)
+                return codec_stream_element(codec, sink, type, bytes, integer);
+        if (codec->depth == 2 && codec->at[0] == 2 && codec->shape == CODEC_KEYS)
                 return !word || codec_emit(sink, EVENT_REMOVE, bytes, 0);
         if (codec->depth > 1)
                 return true;
-        if (codec->index == 0)
+        if (codec->at[0] == 0)
                 codec->shape = (uint8_t)(word ? codec_first(codec, bytes) : CODEC_OTHER);
-        else if (codec->index == 1)
+        else if (codec->at[0] == 1)
                 codec->shape = (uint8_t)(word ? codec_second(codec, bytes) : CODEC_OTHER);
         else if (codec->shape == CODEC_KEYS && type == CODEC_NIL)
                 return codec_emit(sink, EVENT_FLUSH, mt_bytes(NULL, 0), 0);
+        else if (codec->shape == CODEC_SAID && type != CODEC_STRING)
+                return codec_emit(sink, EVENT_MALFORMED, mt_bytes(NULL, 0), 0);
         else if (codec->shape == CODEC_CONFIRMED && type != CODEC_NUMBER)
                 codec->shape = CODEC_OTHER;
         return true;
@@ -133,8 +162,11 @@ static bool codec_element(struct codec *codec, const struct codec_sink *sink, en
 /* The outermost array is whole. */
 static bool codec_close(const struct codec *codec, const struct codec_sink *sink)
 {
+        if (codec->dialect == CODEC_STREAM)
+                return codec_emit(sink, EVENT_ARRAY, mt_bytes(NULL, 0), codec->length);
         switch ((enum codec_shape)codec->shape) {
         case CODEC_KEYS:
+        case CODEC_SAID:
         case CODEC_MESSAGE: return true; /* said while it came in */
         case CODEC_CONFIRMED: return codec_emit(sink, EVENT_SUBSCRIBED, mt_bytes(NULL, 0), 0);
         case CODEC_PONG: return codec_emit(sink, EVENT_PONG, mt_bytes(NULL, 0), 0);
@@ -150,10 +182,14 @@ static bool codec_close(const struct codec *codec, const struct codec_sink *sink
 static bool codec_step_out(struct codec *codec, const struct codec_sink *sink)
 {
         while (codec->depth > 0) {
-                if (codec->depth == 1)
-                        codec->index = codec->index < UINT32_MAX ? codec->index + 1 : UINT32_MAX;
+                uint32_t *at = &codec->at[codec->depth - 1];
+
+                *at += *at < UINT32_MAX;
                 if (--codec->left[codec->depth - 1] > 0)
                         return true;
+                if (codec->depth == 4 && codec->dialect == CODEC_STREAM && !codec->told &&
+                    !codec_emit(sink, EVENT_MALFORMED, mt_bytes(NULL, 0), 0))
+                        return false;
                 if (--codec->depth == 0)
                         return codec_close(codec, sink);
         }
@@ -165,7 +201,7 @@ static bool codec_value(struct codec *codec, const struct codec_sink *sink, enum
 {
         if (codec->depth == 0)
                 return codec_top_level(sink, type, bytes, integer);
-        return codec_element(codec, sink, type, bytes) && codec_step_out(codec, sink);
+        return codec_element(codec, sink, type, bytes, integer) && codec_step_out(codec, sink);
 }
 
 /* ---------------------------------------------------------------------------------------------- lines and bodies */
@@ -178,15 +214,23 @@ static bool codec_array(struct codec *codec, const struct codec_sink *sink, int6
                 return false;
         if (codec->depth == 0) {
                 codec->shape = length > 0 ? CODEC_OPEN : CODEC_OTHER;
-                codec->index = 0;
                 codec->length = length;
-        } else if (codec->depth == 1 && codec->index < 2) {
+        } else if (codec->dialect == CODEC_STREAM) {
+                if (codec->depth == 1 && !codec_emit(sink, EVENT_WORD, mt_bytes(NULL, 0), 0))
+                        return false;
+                if (codec->depth == 3)
+                        codec->told = codec->named = false;
+        } else if (codec->depth == 1 && codec->at[0] < 2) {
                 codec->shape = CODEC_OTHER; /* where a word was expected */
+        } else if (codec->depth == 1 && codec->shape == CODEC_SAID) {
+                if (!codec_emit(sink, EVENT_MALFORMED, mt_bytes(NULL, 0), 0))
+                        return false;
         } else if (codec->depth == 1 && codec->shape == CODEC_CONFIRMED) {
                 codec->shape = CODEC_OTHER;
         }
         if (length == 0)
                 return codec->depth > 0 ? codec_step_out(codec, sink) : codec_close(codec, sink);
+        codec->at[codec->depth] = 0;
         codec->left[codec->depth++] = length;
         return true;
 }
@@ -198,16 +242,29 @@ static bool codec_wanted(const struct codec *codec, uint64_t length)
                 return true; /* perhaps cut short */
         if (length > sizeof codec->hold)
                 return false;
+        if (codec->dialect == CODEC_STREAM)
+                return codec->depth == 1 || (codec->depth == 4 && codec->at[3] == 0) ||
+                       (codec->depth == 5 && codec->at[4] % 2 == 0);
         if (codec->depth == 1)
-                return codec->index < 2;
+                return codec->at[0] < 2;
         return codec->depth == 2 && codec->shape == CODEC_KEYS;
+}
+
+/* Is the string that follows a message, whatever its length? */
+static bool codec_passes_through(const struct codec *codec)
+{
+        if (codec->dialect == CODEC_STREAM)
+                return codec->depth == 5 && codec->at[4] % 2 == 1 && codec->named;
+        return codec->depth == 1 && codec->at[0] == 2 && codec->shape == CODEC_SAID;
 }
 
 static bool codec_bulk(struct codec *codec, const struct codec_sink *sink, int64_t length)
 {
         if (length < 0)
                 return codec_value(codec, sink, CODEC_NIL, mt_bytes(NULL, 0), 0);
-        codec->keep = codec_wanted(codec, (uint64_t)length);
+        codec->through = codec->dialect != CODEC_TRACKING && codec_passes_through(codec);
+        codec->told |= codec->through;
+        codec->keep = !codec->through && codec_wanted(codec, (uint64_t)length);
         codec->body_left = (uint64_t)length;
         codec->state = CODEC_BODY;
         return true;
@@ -273,7 +330,8 @@ static bool codec_read_body(struct codec *codec, const struct codec_sink *sink, 
 {
         size_t here = (size_t)(end - *at), piece, room;
 
-        if (codec->held == 0 && codec->body_left <= sizeof codec->hold && here >= codec->body_left + 2)
+        if (codec->held == 0 && codec->body_left <= sizeof codec->hold && here >= codec->body_left + 2 &&
+            !codec->through)
                 return codec_read_whole_body(codec, sink, at);
         piece = here < codec->body_left ? here : (size_t)codec->body_left;
         room = sizeof codec->hold - codec->held;
@@ -285,6 +343,8 @@ static bool codec_read_body(struct codec *codec, const struct codec_sink *sink, 
         }
         *at += piece;
         codec->body_left -= piece;
+        if (codec->through && !codec_emit(sink, EVENT_PIECE, mt_bytes(*at - piece, piece), (int64_t)codec->body_left))
+                return false;
         if (codec->body_left == 0) {
                 codec->state = CODEC_END;
                 codec->body_left = 2;

@@ -17,6 +17,15 @@ enum event_kind {
         EVENT_INTEGER,    /* a reply: ":integer" */
         EVENT_BULK,       /* a reply: bytes, its ptr NULL when nil; perhaps cut short */
         EVENT_OTHER,      /* a reply of another shape */
+        /* Of messages (message.h), in pubsub and stream mode. */
+        EVENT_PIECE,     /* some bytes of one; integer: how many are still to come */
+        EVENT_ENTRY,     /* what follows is of the stream's entry with this id */
+        EVENT_ANNOUNCED, /* its head: bytes is the origin, integer the sequence */
+        EVENT_PATTERN,   /* keys that match the glob are no longer true */
+        EVENT_MALFORMED, /* something came where a message should be, and is none */
+        /* Of a stream's replies. */
+        EVENT_WORD,  /* in an array: bytes, or if ptr is NULL a number, or something that nobody asks for */
+        EVENT_ARRAY, /* an array has ended that had `integer` elements */
 };
 
 struct event {

@@ -46,6 +46,17 @@ bool fence_pong(struct fence *fence, uint64_t *proved_ns)
         return true;
 }
 
+uint64_t fence_answered(struct fence *fence, bool rebuffed)
+{
+        uint64_t sent_ns = fence->sent_ns;
+
+        if (sent_ns >= fence->wanted_ns)
+                fence->wanted_ns = 0;
+        fence->sent_ns = 0;
+        fence->rebuffed = rebuffed;
+        return sent_ns;
+}
+
 bool fence_refused(struct fence *fence)
 {
         bool outstanding = fence->sent_ns != 0;

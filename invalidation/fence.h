@@ -28,6 +28,9 @@ uint64_t fence_due_ns(const struct fence *fence, uint64_t period_ns);
 void fence_sent(struct fence *fence, uint64_t before_ns);
 /* PONG: the time up to which all is proved to be applied; 0 = nothing yet. False: no PING was outstanding. */
 bool fence_pong(struct fence *fence, uint64_t *proved_ns);
+/* The answer to a request other than PING, which may prove by itself: the time when it was sent. rebuffed: not to be
+ * asked again at once, whoever waits. */
+uint64_t fence_answered(struct fence *fence, bool rebuffed);
 /* An answer that is no PONG (-BUSY, -LOADING): proves nothing, not even as the first of two. */
 bool fence_refused(struct fence *fence);
 

@@ -4,6 +4,7 @@
 
 #include "address.h"
 #include "credentials.h"
+#include "fallback.h"
 #include "leader.h"
 #include "listener.h"
 #include "notice.h"
@@ -17,10 +18,52 @@
 
 static struct invalidation_config invalidation_config = {.mode = INVALIDATION_NONE};
 static uint32_t                   invalidation_bound_ms;
+static uint64_t                   invalidation_channel_source, invalidation_stream_source;
 
 void invalidation_loaded(void)
 {
         thread_loaded();
+}
+
+/* The mode in the low bits, the name in the rest: who listens to one channel has not heard what was said on another. */
+enum { INVALIDATION_MODES = 8 };
+
+static uint64_t invalidation_source_of(enum invalidation_mode mode, const char *name)
+{
+        uint64_t hash = name ? mt_hash(name, strlen(name), (struct hash_key){{(uint64_t)mode, 1}}) : 0;
+
+        return (hash & ~(uint64_t)(INVALIDATION_MODES - 1)) | (uint64_t)mode;
+}
+
+enum invalidation_mode invalidation_source_mode(uint64_t source)
+{
+        switch (source % INVALIDATION_MODES) {
+        case INVALIDATION_PUBSUB: return INVALIDATION_PUBSUB;
+        case INVALIDATION_STREAM: return INVALIDATION_STREAM;
+        default: return INVALIDATION_TRACKING;
+        }
+}
+
+static bool invalidation_falls(uint32_t family, const uint64_t id[3], enum invalidation_fallback how)
+{
+        return invalidation_config.mode == INVALIDATION_TRACKING && invalidation_config.fallback == how &&
+               fallback_noted(family, id);
+}
+
+/* Whose values live by their time alone share a place with whoever tracks: a lease is then believed too, and what was
+ * filled without one ends when somebody begins to listen. */
+uint64_t invalidation_source(const struct l1_server_id *id)
+{
+        if (invalidation_config.mode == INVALIDATION_PUBSUB ||
+            invalidation_falls(id->family, id->id, INVALIDATION_FALL_PUBSUB))
+                return invalidation_channel_source;
+        return invalidation_config.mode == INVALIDATION_STREAM ? invalidation_stream_source : 0;
+}
+
+bool invalidation_trusts_ttl(const struct l1_server_id *id)
+{
+        return invalidation_config.mode == INVALIDATION_NONE ||
+               invalidation_falls(id->family, id->id, INVALIDATION_FALL_TTL);
 }
 
 void invalidation_setup(const struct invalidation_config *config)
@@ -28,6 +71,9 @@ void invalidation_setup(const struct invalidation_config *config)
         uint64_t bound_ms = config->bound_ns / NS_PER_MS;
 
         invalidation_config = *config;
+        invalidation_channel_source = invalidation_source_of(INVALIDATION_PUBSUB, config->channel);
+        invalidation_stream_source = invalidation_source_of(INVALIDATION_STREAM, config->stream);
+        publisher_setup(config);
         invalidation_bound_ms = bound_ms == 0 ? 1 : bound_ms > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)bound_ms;
 }
 
@@ -38,6 +84,7 @@ void invalidation_after_fork(void)
         leader_forget_life();
         notice_after_fork();
         tls_after_fork();
+        publisher_after_fork();
 }
 
 uint64_t invalidation_window_ns(uint64_t bound_ns)
@@ -92,7 +139,10 @@ static struct place *invalidation_place(const struct server_shm *server, const s
 /* The caller may have kept the pointer while the place was given to another server. */
 static bool invalidation_leads_to(const struct invalidation_endpoint *endpoint, struct leader *leader)
 {
-        if (address_is(endpoint, leader->family, leader->id))
+        bool known = leader->source == 0 || leader->source == invalidation_channel_source ||
+                     leader->source == invalidation_stream_source;
+
+        if (known && address_is(endpoint, leader->family, leader->id))
                 return true;
         leader_give_up(leader);
         return false;
@@ -126,14 +176,30 @@ static MT_COLD void invalidation_recruit(struct l1 *l1, struct server_shm *serve
         places_leave();
 }
 
+/* Somebody of this host has asked already, and nobody may be a tracker of this server. */
+static MT_COLD void invalidation_fall(const struct server_shm *server)
+{
+        uint32_t family;
+        uint64_t id[3];
+
+        if (invalidation_config.mode != INVALIDATION_TRACKING || invalidation_config.fallback == INVALIDATION_BYPASS ||
+            mt_load_relaxed(&server->source) != 0)
+                return;
+        mt_copy_from_shared(&family, &server->family, sizeof family);
+        mt_copy_from_shared(id, server->id, sizeof id);
+        fallback_note(family, id);
+}
+
 void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
                          uint64_t now_ns)
 {
         uint64_t word;
         int      saved = errno;
 
-        if (invalidation_config.mode != INVALIDATION_TRACKING)
+        if (invalidation_config.mode == INVALIDATION_NONE)
                 return;
+        if (MT_UNLIKELY(mt_load_relaxed(&server->flags) & SERVER_NO_TRACKING))
+                invalidation_fall(server);
         if (MT_UNLIKELY(notice_waiting()))
                 notice_print();
         if (MT_UNLIKELY(leader_lower_bound(server, invalidation_bound_ms)))
@@ -198,7 +264,7 @@ void invalidation_hurry(struct l1 *l1, struct server_shm *server)
 {
         int saved = errno;
 
-        if (invalidation_config.mode == INVALIDATION_TRACKING && mt_exchange_acq_rel(&server->ping_wanted, 1) == 0)
+        if (invalidation_config.mode != INVALIDATION_NONE && mt_exchange_acq_rel(&server->ping_wanted, 1) == 0)
                 invalidation_wake(l1, server);
         errno = saved;
 }
@@ -209,7 +275,7 @@ void invalidation_credentials(struct server_shm *server, const struct invalidati
         struct place *place;
         int           saved = errno;
 
-        if (invalidation_config.mode != INVALIDATION_TRACKING)
+        if (invalidation_config.mode == INVALIDATION_NONE)
                 return;
         /* Others than those that the server has refused: no reason to stay away any longer. */
         if (credentials_keep(endpoint, user, password) && places_enter()) {

@@ -6,11 +6,15 @@
 #define MT_INVALIDATION_H
 
 #include "../l1/l1.h"
+#include "publisher.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum invalidation_mode { INVALIDATION_TRACKING, INVALIDATION_NONE };
+/* How L1 learns of writes, MTSHIM_INVALIDATION, and how where tracking cannot be had, MTSHIM_INVALIDATION_FALLBACK. In
+ * the order of the options' words. */
+enum invalidation_mode { INVALIDATION_TRACKING, INVALIDATION_PUBSUB, INVALIDATION_STREAM, INVALIDATION_NONE };
+enum invalidation_fallback { INVALIDATION_BYPASS, INVALIDATION_FALL_PUBSUB, INVALIDATION_FALL_TTL };
 
 /* How a listener secures its connection: names of files, no secret among them. NULL: none. */
 struct invalidation_tls {
@@ -26,6 +30,7 @@ enum invalidation_tls_verify { INVALIDATION_VERIFY_AUTO, INVALIDATION_VERIFY_ON,
 
 struct invalidation_config {
         enum invalidation_mode       mode;
+        enum invalidation_fallback   fallback;
         uint64_t                     bound_ns;      /* MTSHIM_MAX_STALENESS */
         bool                         touch;         /* MTSHIM_TOUCH: tell servers what was read here */
         const char                  *user;          /* MTSHIM_USER, or NULL */
@@ -33,6 +38,10 @@ struct invalidation_config {
         enum invalidation_tls_use    tls_use;       /* MTSHIM_TLS */
         enum invalidation_tls_verify tls_verify;    /* MTSHIM_TLS_VERIFY */
         struct invalidation_tls      tls;           /* the names of MTSHIM_TLS_*: they go before a program's own */
+        const char                  *channel;       /* MTSHIM_CHANNEL */
+        const char                  *stream;        /* MTSHIM_STREAM */
+        const char                  *audit_stream;  /* MTSHIM_AUDIT_STREAM, or NULL */
+        uint64_t                     audit_maxlen;  /* MTSHIM_AUDIT_MAXLEN: entries */
 };
 
 /* From the constructor: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own).
@@ -58,6 +67,15 @@ static inline bool invalidation_fresh(const struct server_shm *server, uint64_t 
          * was not written by a listener. */
         return fresh_at_ns != 0 && now_ns + NS_PER_S - fresh_at_ns < window_ns;
 }
+
+/* The part of a server's identity in the segment (l1_server_id.source) that says how writes to it are learnt: a lease
+ * that was proved by messages is worth nothing to who trusts the server alone, so each has a place of its own. Changes
+ * when this process falls back for that server. */
+uint64_t invalidation_source(const struct l1_server_id *id);
+/* The mode that such a word stands for, for whoever prints. */
+enum invalidation_mode invalidation_source_mode(uint64_t source);
+/* Do values of this server live by their time alone, in this process? */
+bool invalidation_trusts_ttl(const struct l1_server_id *id);
 
 /* How to reach the server: the peer's address of a connection that the program made, already numeric. */
 struct invalidation_endpoint {

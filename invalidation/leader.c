@@ -194,6 +194,7 @@ bool leader_take(struct leader *leader, struct l1 *l1, struct server_shm *server
         }
         mt_copy_from_shared(&leader->family, &server->family, sizeof leader->family);
         mt_copy_from_shared(leader->id, server->id, sizeof leader->id);
+        leader->source = mt_load_relaxed(&server->source);
         return true;
 }
 
@@ -210,6 +211,7 @@ bool leader_stand(struct leader *leader, struct l1 *l1, struct server_shm *serve
         leader->heir = true;
         mt_copy_from_shared(&leader->family, &server->family, sizeof leader->family);
         mt_copy_from_shared(leader->id, server->id, sizeof leader->id);
+        leader->source = mt_load_relaxed(&server->source);
         mt_fence_acquire(); /* the incarnation is looked at before and after the identity */
         return leader_same_place(leader);
 }

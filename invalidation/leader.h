@@ -23,7 +23,8 @@ struct leader {
         bool     heir;   /* it does not lead yet: it listens beside whoever does, and waits for leader_inherit() */
         uint32_t family; /* and id: whose the place was when leadership was taken */
         uint64_t id[3];
-        uint64_t self; /* owner word */
+        uint64_t source; /* likewise: how it listens */
+        uint64_t self;   /* owner word */
         uint64_t bound_said_ns;
         uint64_t minute_ns, minute_keys, minute_hits; /* when the present minute began, and the counts then */
         uint64_t keys;                                /* applied since leadership began */

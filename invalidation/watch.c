@@ -4,6 +4,7 @@
 #include "watch.h"
 
 #include "address.h"
+#include "fallback.h"
 #include "notice.h"
 #include "thread.h"
 
@@ -23,18 +24,39 @@
 #define WATCH_HEIR_NS      (2 * NS_PER_MS) /* how often an heir looks whether the leader has proved enough */
 enum { WATCH_STRANGE_MAX = 8, WATCH_READS = 16, WATCH_SILENCE = 4 };
 
+static enum invalidation_mode watch_mode(const struct watch *watch)
+{
+        return invalidation_source_mode(watch->leader.source);
+}
+
+/* The bytes of a new connection. */
+static void watch_begin_stream(struct watch *watch)
+{
+        static const enum codec_dialect dialects[] = {[INVALIDATION_TRACKING] = CODEC_TRACKING,
+                                                      [INVALIDATION_PUBSUB] = CODEC_MESSAGES,
+                                                      [INVALIDATION_STREAM] = CODEC_STREAM};
+        enum invalidation_mode          mode = watch_mode(watch);
+
+        codec_init_as(&watch->codec, dialects[mode],
+                      mt_bytes_of(mode == INVALIDATION_PUBSUB ? watch->config->channel : CODEC_CHANNEL));
+        watch->in_message = false;
+        watch->waits_next = false;
+        watch->entry = mt_bytes(NULL, 0);
+}
+
 void watch_begin(struct watch *watch, const struct invalidation_config *config, const struct leader *leader,
                  const struct invalidation_endpoint *endpoint, uint64_t now_ns)
 {
-        *watch = (struct watch){.state = WATCH_AWAY,
-                                .away_ns = now_ns,
-                                .retry_ns = now_ns,
-                                .since_ns = now_ns,
-                                .config = config,
-                                .leader = *leader,
-                                .endpoint = *endpoint};
+        memset(watch, 0, sizeof *watch); /* too large for a compound literal on the thread's stack */
+        watch->state = WATCH_AWAY;
+        watch->away_ns = watch->retry_ns = watch->since_ns = now_ns;
+        watch->config = config;
+        watch->leader = *leader;
+        watch->endpoint = *endpoint;
+        watch->jitter = now_ns ^ leader->self ^ (uint64_t)leader->term << 32;
         link_init(&watch->link);
-        codec_init(&watch->codec);
+        watch_begin_stream(watch);
+        origins_reset(&watch->origins, watch->jitter);
 }
 
 const char *watch_address(const struct watch *watch, char to[128])
@@ -71,15 +93,27 @@ static void watch_enter(struct watch *watch, enum watch_state state, uint64_t no
         watch->since_ns = now_ns;
 }
 
+/* Half of the pause to all of it, at random (a step of splitmix64): the listeners of many hosts that have lost the same
+ * server do not come back to it as one. */
+static uint64_t watch_jittered_ns(struct watch *watch)
+{
+        uint64_t mix = watch->jitter += UINT64_C(0x9e3779b97f4a7c15);
+
+        mix = (mix ^ mix >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        mix = (mix ^ mix >> 27) * UINT64_C(0x94d049bb133111eb);
+        mix ^= mix >> 31;
+        return watch->pause_ns - (watch->pause_ns > 1 ? mix % (watch->pause_ns / 2 + 1) : 0);
+}
+
 /* The first attempt follows at once: where it is refused the server itself is gone, and that is worth knowing early. */
 static void watch_lose(struct watch *watch, uint64_t now_ns)
 {
         link_close(&watch->link);
-        codec_init(&watch->codec);
+        watch_begin_stream(watch);
         fence_reset(&watch->fence);
         if (watch->state == WATCH_LISTENING || watch->away_ns == 0)
                 watch->away_ns = now_ns;
-        watch->retry_ns = now_ns + watch->pause_ns;
+        watch->retry_ns = now_ns + watch_jittered_ns(watch);
         watch->pause_ns = watch->pause_ns == 0 ? WATCH_PAUSE_MIN_NS : watch->pause_ns * 2;
         if (watch->pause_ns > WATCH_PAUSE_MAX_NS)
                 watch->pause_ns = WATCH_PAUSE_MAX_NS;
@@ -131,7 +165,8 @@ static void watch_greet(struct watch *watch, uint64_t now_ns)
                 watch_leave(watch, WATCH_OUT_NS);
                 return;
         }
-        fits = source_begin(&watch->source, &watch->link, found == CREDENTIALS_FOUND ? &credentials : NULL);
+        fits = source_begin(&watch->source, watch_mode(watch), watch->config, &watch->position, &watch->link,
+                            found == CREDENTIALS_FOUND ? &credentials : NULL);
         explicit_bzero(&credentials, sizeof credentials);
         if (!fits)
                 watch_lose(watch, now_ns);
@@ -215,8 +250,9 @@ static bool watch_holds(const void *watch)
 static void watch_identify(struct watch *watch)
 {
         /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
-        if (watch->source.informed || watch->leader.family != AF_UNIX)
-                leader_identify(&watch->leader, watch->source.run_id);
+        if ((watch->source.informed || watch->leader.family != AF_UNIX) &&
+            leader_identify(&watch->leader, watch->source.run_id))
+                watch->position.id[0] = '\0'; /* another server's stream */
 }
 
 /* A cluster node is left alone and asked again a minute later, rather than kept connected: its mode changes only by a
@@ -323,8 +359,10 @@ static bool watch_inherit(struct watch *watch, uint64_t now_ns)
 
 /* From here on every write is announced, so from here on entries may be kept: those filled while nobody listened
  * carry ids that end now. The ids move before the first PING leaves, and so before fresh_at_ns can. */
-static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
+static bool watch_confirmed(struct watch *watch, bool resumed, uint64_t now_ns)
 {
+        if (!resumed)
+                origins_reset(&watch->origins, watch->jitter);
         if (watch->leader.heir) {
                 watch_hears_too(watch, now_ns);
                 return true;
@@ -332,12 +370,30 @@ static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
         if (!leader_holds(&watch->leader))
                 return false;
         leader_clear_flags(&watch->leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
-        if (!fault(FAULT_early_epoch) && !(fault(FAULT_no_epoch) && watch->listened))
+        if (!resumed && !fault(FAULT_early_epoch) && !(fault(FAULT_no_epoch) && watch->listened))
                 apply_flush(&watch->leader);
         if (watch->listened)
                 mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
         watch_listens(watch, now_ns);
         return true;
+}
+
+/* A server that has no tracking, or gives us no right to it: what then is the user's to say. A missing password
+ * is not such a case: the program may be about to send it. */
+static void watch_refused(struct watch *watch, enum source_result result)
+{
+        static const char *const what[] = {[INVALIDATION_BYPASS] = " refuses the listener, nothing is served from L1: ",
+                                           [INVALIDATION_FALL_PUBSUB] =
+                                                   " refuses tracking, writes are learnt from the channel alone: ",
+                                           [INVALIDATION_FALL_TTL] =
+                                                   " refuses tracking, values live by their time alone: "};
+        enum invalidation_fallback how = INVALIDATION_BYPASS;
+
+        if (watch_mode(watch) == INVALIDATION_TRACKING && result != SOURCE_REFUSED)
+                how = watch->config->fallback;
+        if (how != INVALIDATION_BYPASS)
+                fallback_note(watch->leader.family, watch->leader.id);
+        watch_say(watch, what[how], watch->source.reason);
 }
 
 /* The end of this connection, or of more, and why. Always false: the parser stops. */
@@ -354,10 +410,7 @@ static bool watch_judged(struct watch *watch, enum source_result result, uint64_
         } else {
                 if (result == SOURCE_IMPOSSIBLE)
                         leader_forbid(&watch->leader, SERVER_NO_TRACKING, now_ns + WATCH_RETRY_NS);
-                watch_say(watch,
-                          watch->leader.heir ? " refuses the agent's listener: "
-                                             : " refuses the listener, nothing is served from L1: ",
-                          watch->source.reason);
+                watch_refused(watch, result);
         }
         watch_leave(watch, WATCH_OUT_NS);
         return false;
@@ -379,10 +432,60 @@ static bool watch_pong(struct watch *watch, uint64_t now_ns)
         return true;
 }
 
+/* Something that should have said which keys were written, and does not: all may have been. */
+static void watch_doubt(const struct watch *watch, enum l1_counter why)
+{
+        l1_count(watch->leader.l1, why, 1);
+        apply_flush(&watch->leader);
+}
+
+/* The entry that was being heard has been applied. */
+static void watch_entry_done(struct watch *watch)
+{
+        if (watch->entry.ptr)
+                source_passed(&watch->position, watch->entry);
+        watch->entry = mt_bytes(NULL, 0);
+}
+
+/* An answer of a stream. */
+static bool watch_stream_heard(struct watch *watch, const struct event *event, uint64_t now_ns)
+{
+        enum source_proof proof;
+        uint64_t          proved_ns;
+
+        if (event->kind != EVENT_WORD)
+                watch_entry_done(watch);
+        if (event->kind == EVENT_ERROR) {
+                enum source_result result = source_judge(&watch->source, event->bytes);
+
+                if (result != SOURCE_LATER && result != SOURCE_IMPOSSIBLE)
+                        return watch_judged(watch, result, now_ns);
+        }
+        proof = source_stream_heard(&watch->source, event);
+        if (proof == SOURCE_MORE)
+                return true;
+        if (proof == SOURCE_NO_PROOF)
+                return watch_judged(watch, SOURCE_MEANINGLESS, now_ns);
+        watch->waits_next = proof == SOURCE_PROVED;
+        proved_ns = fence_answered(&watch->fence, watch->source.rebuffed);
+        if (proof == SOURCE_GAP)
+                watch_doubt(watch, COUNTER_message_gaps);
+        if (proof == SOURCE_PROVED) {
+                fence_advance(watch->leader.server, proved_ns, watch_holds, watch);
+                watch->pause_ns = 0;
+                watch->strange = 0;
+        } else if (!watch->source.rebuffed) {
+                fence_want(&watch->fence, now_ns); /* at once */
+        }
+        return true;
+}
+
 static bool watch_heard(struct watch *watch, const struct event *event, uint64_t now_ns)
 {
         enum source_result result;
 
+        if (watch_mode(watch) == INVALIDATION_STREAM)
+                return watch_stream_heard(watch, event, now_ns);
         if (event->kind == EVENT_PONG)
                 return watch_pong(watch, now_ns);
         if (event->kind != EVENT_ERROR)
@@ -403,9 +506,63 @@ static bool watch_replied(struct watch *watch, const struct event *event, uint64
                 return true;
         if (result == SOURCE_IDENTIFIED)
                 return watch_identified(watch, now_ns) || watch_judged(watch, SOURCE_LATER, now_ns);
-        if (result == SOURCE_CONFIRMED)
-                return watch_confirmed(watch, now_ns) || watch_judged(watch, SOURCE_LATER, now_ns);
+        if (result == SOURCE_CONFIRMED || result == SOURCE_RESUMED)
+                return watch_confirmed(watch, result == SOURCE_RESUMED, now_ns) ||
+                       watch_judged(watch, SOURCE_LATER, now_ns);
         return watch_judged(watch, result, now_ns);
+}
+
+/* ------------------------------------------------------------------------------------------------------ messages */
+
+/* The head of a message: the rest of one that is known already is not wanted. */
+static bool watch_announced(struct watch *watch, struct mt_bytes origin, uint64_t sequence)
+{
+        l1_count(watch->leader.l1, COUNTER_messages, 1);
+        if (!origins_follow(&watch->origins, origin, sequence))
+                watch_doubt(watch, COUNTER_message_gaps);
+        if (!publisher_has_cleared(origin, sequence))
+                return true;
+        l1_count(watch->leader.l1, COUNTER_messages_own, 1);
+        return false;
+}
+
+static bool watch_told(void *arg, const struct event *event)
+{
+        struct watch *watch = arg;
+
+        switch (event->kind) {
+        case EVENT_ANNOUNCED: return watch_announced(watch, event->bytes, (uint64_t)event->integer);
+        case EVENT_REMOVE: apply_remove(&watch->apply, &watch->leader, event->bytes); break;
+        case EVENT_PATTERN: apply_pattern(&watch->apply, &watch->leader, event->bytes); break;
+        default: apply_flush(&watch->leader); break;
+        }
+        return true;
+}
+
+/* The entry is behind us only when all of it has been applied: after a connection that broke within it, it is read
+ * again. */
+static void watch_piece(struct watch *watch, struct mt_bytes bytes, bool last)
+{
+        if (!watch->in_message)
+                message_begin(&watch->message);
+        watch->in_message = !last;
+        message_feed(&watch->message, bytes.ptr, bytes.len, watch_told, watch);
+        if (last && !message_end(&watch->message)) {
+                watch_doubt(watch, COUNTER_error_message);
+                watch_say(watch,
+                          ": an announcement cannot be read, everything is forgotten: MESSAGES.md has the format",
+                          NULL);
+        }
+}
+
+/* The one before has been applied, with all that was in it. */
+static void watch_entry(struct watch *watch, struct mt_bytes id)
+{
+        watch_entry_done(watch);
+        if (id.len > SOURCE_ID_MAX)
+                return;
+        memcpy(watch->entry_id, id.ptr, id.len);
+        watch->entry = mt_bytes(watch->entry_id, id.len);
 }
 
 static bool watch_event(void *arg, const struct event *event)
@@ -416,15 +573,18 @@ static bool watch_event(void *arg, const struct event *event)
                 apply_remove(&watch->apply, &watch->leader, event->bytes);
                 return true;
         }
-        /* A PONG proves that what was announced before it is applied. */
+        /* A PONG, or what else proves something, proves that what was announced before it is applied. */
         apply_waiting(&watch->apply, &watch->leader);
-        if (event->kind == EVENT_FLUSH)
-                apply_flush(&watch->leader);
-        else if (watch->state == WATCH_LISTENING)
+        switch (event->kind) {
+        case EVENT_FLUSH: apply_flush(&watch->leader); return true;
+        case EVENT_PIECE: watch_piece(watch, event->bytes, event->integer == 0); return true;
+        case EVENT_ENTRY: watch_entry(watch, event->bytes); return true;
+        case EVENT_MALFORMED: watch_doubt(watch, COUNTER_error_message); return true;
+        default: break;
+        }
+        if (watch->state == WATCH_LISTENING)
                 return watch_heard(watch, event, clock_precise_ns());
-        else
-                return watch_replied(watch, event, clock_precise_ns());
-        return true;
+        return watch_replied(watch, event, clock_precise_ns());
 }
 
 /* ------------------------------------------------------------------------------------------------- the socket */
@@ -486,13 +646,28 @@ void watch_ready(struct watch *watch, short revents, char *buffer, size_t size)
 
 /* --------------------------------------------------------------------------------------------------- the turn */
 
-/* The time is taken before the PING is handed over: it will prove that all acknowledged before then is applied. */
-static void watch_ping(struct watch *watch)
-{
-        const struct mt_bytes ping[] = {mt_bytes_of("PING")};
-        uint64_t              before_ns = clock_precise_ns();
+/* The server sees that a wait is over when it looks at its clients, ten times a second: worth while only where the
+ * lease outlives that as well. Elsewhere the stream is asked as often as a PING is sent. */
+#define WATCH_WAIT_NS      (150 * NS_PER_MS)
+#define WATCH_READ_PACE_NS (2 * NS_PER_MS) /* where there is always something to read: so much is read at once */
 
-        if (link_command(&watch->link, ping, 1)) {
+static uint32_t watch_wait_ms(const struct watch *watch, uint64_t period_ns)
+{
+        return watch->waits_next && period_ns >= WATCH_WAIT_NS ? (uint32_t)(period_ns / NS_PER_MS) : 0;
+}
+
+/* A read that waits takes the place of the pause between two that prove. */
+static uint64_t watch_due_ns(const struct watch *watch, uint64_t period_ns)
+{
+        return fence_due_ns(&watch->fence, watch_wait_ms(watch, period_ns) > 0 ? WATCH_READ_PACE_NS : period_ns);
+}
+
+/* The time is taken before the PING is handed over: it will prove that all acknowledged before then is applied. */
+static void watch_ping(struct watch *watch, uint64_t period_ns)
+{
+        uint64_t before_ns = clock_precise_ns();
+
+        if (watch->source.ops->pulse(&watch->source, &watch->link, watch_wait_ms(watch, period_ns))) {
                 fence_sent(&watch->fence, before_ns);
                 if (link_flush(&watch->link) != LINK_FAILED)
                         return;
@@ -512,9 +687,9 @@ static uint64_t watch_turn_listening(struct watch *watch, uint64_t now_ns)
                 watch_lose(watch, now_ns);
                 return watch->retry_ns;
         }
-        due_ns = fence_due_ns(&watch->fence, period_ns);
+        due_ns = watch_due_ns(watch, period_ns);
         if (due_ns <= now_ns) {
-                watch_ping(watch);
+                watch_ping(watch, period_ns);
                 due_ns = watch->state == WATCH_LISTENING ? UINT64_MAX : watch->retry_ns;
         }
         return due_ns != UINT64_MAX ? due_ns : watch->fence.sent_ns + watch_silence_ns(watch);

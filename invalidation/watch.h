@@ -2,9 +2,10 @@
  *
  *   AWAY       -> CONNECTING  the pause is over; the address is still the server's
  *   CONNECTING -> SECURING    connected, to a server that is reached through TLS
- *              -> GREETING    connected: requests of source_tracking.c
+ *              -> GREETING    connected: requests of source.c
  *   SECURING   -> GREETING    the server is whom it should be
- *   GREETING   -> LISTENING   the subscription is confirmed; all namespaces have got new ids; the first PING goes out
+ *   GREETING   -> LISTENING   the subscription is confirmed; all namespaces have got new ids, unless a stream goes on
+ *                             where it was; the first PING, or XREAD, goes out
  *   any        -> AWAY        the connection ended, fell silent or spoke nonsense, or the host was suspended
  *
  * Leadership lasts through all of these; watch_turn() says when it is over. An heir (leader.h) goes the same way
@@ -18,7 +19,9 @@
 #include "fence.h"
 #include "leader.h"
 #include "link.h"
-#include "source_tracking.h"
+#include "message.h"
+#include "origins.h"
+#include "source.h"
 
 enum watch_state { WATCH_AWAY, WATCH_CONNECTING, WATCH_SECURING, WATCH_GREETING, WATCH_LISTENING };
 
@@ -49,6 +52,15 @@ struct watch {
         struct apply                      apply;
         struct link                       link;
         struct codec                      codec;
+        uint64_t                          jitter; /* state of the random pauses */
+        /* Of pubsub and stream. */
+        struct source_position position;
+        struct mt_bytes        entry; /* id of the entry that is being heard, in entry_id */
+        char                   entry_id[SOURCE_ID_MAX + 1];
+        bool                   waits_next; /* what is asked next may wait */
+        bool                   in_message;
+        struct message         message;
+        struct origins         origins;
 };
 
 void watch_begin(struct watch *watch, const struct invalidation_config *config, const struct leader *leader,

@@ -72,6 +72,7 @@ const char *l1_path(const struct l1 *l1);
 struct l1_server_id {
         uint32_t family; /* AF_UNIX, AF_INET, AF_INET6 */
         uint64_t id[3];  /* as in struct server_shm */
+        uint64_t source; /* likewise */
         char     address[120];
 };
 

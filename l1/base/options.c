@@ -23,8 +23,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 
 /* Names that the documentation of the whole product has and this version does not. */
 static const char *const options_later[] = {
-        "ttl_scale", "ttl_jitter",    "invalidation_fallback", "channel", "stream",
-        "stampede",  "stampede_wait", "verify_server",         "tiers",
+        "ttl_scale", "ttl_jitter", "stampede", "stampede_wait", "verify_server", "tiers",
 };
 
 enum { OPTIONS_FILE_MAX = 64 * 1024, OPTIONS_QUOTE_MAX = 200 };
@@ -158,7 +157,7 @@ static int options_parse_word(struct mt_bytes value, const char *words)
 /* "2M..1T": the limits are written in the unit of the value and read by the same parser. */
 static bool options_parse_number(const struct option_row *row, struct mt_bytes value, uint64_t *number)
 {
-        bool (*parse)(struct mt_bytes, uint64_t *) = row->kind == KIND_size ? units_parse_size : units_parse_duration;
+        bool (*parse)(struct mt_bytes, uint64_t *) = row->kind == KIND_time ? units_parse_duration : units_parse_size;
         const char *dots = strstr(row->limits, "..");
         uint64_t    parsed, low, high;
 
@@ -186,6 +185,11 @@ static bool options_parse_name(struct mt_bytes value, char *out, size_t room)
         return options_parse_string(value, out, room);
 }
 
+static bool options_parse_key(struct mt_bytes value, char *out)
+{
+        return value.len > 0 && options_parse_string(value, out, sizeof(option_key));
+}
+
 /* Into the field; NULL, or what the value is instead of good. */
 static const char *options_parse(struct options *options, const struct option_row *row, struct mt_bytes value)
 {
@@ -205,6 +209,8 @@ static const char *options_parse(struct options *options, const struct option_ro
                 return NULL;
         case KIND_size: return options_parse_number(row, value, field) ? NULL : "not a size within";
         case KIND_time: return options_parse_number(row, value, field) ? NULL : "not a duration within";
+        case KIND_count: return options_parse_number(row, value, field) ? NULL : "not a number within";
+        case KIND_key: return options_parse_key(value, field) ? NULL : "not of";
         case KIND_name: return options_parse_name(value, field, sizeof(option_name)) ? NULL : "not";
         case KIND_text: return options_parse_string(value, field, sizeof(option_text)) ? NULL : "longer than";
         case KIND_path: return options_parse_string(value, field, sizeof(option_path)) ? NULL : "longer than";
@@ -246,8 +252,10 @@ int options_format(const struct options *options, enum option_id id, char *out, 
                 units_format_duration(*(const option_time *)field, number);
                 return snprintf(out, n, "%s", number);
         case KIND_rules: return rules_format(field, out, n);
+        case KIND_count: return snprintf(out, n, "%llu", (unsigned long long)*(const option_count *)field);
         case KIND_name:
         case KIND_text:
+        case KIND_key:
         case KIND_path: break;
         }
         return snprintf(out, n, "%s", (const char *)field);

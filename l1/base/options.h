@@ -12,12 +12,25 @@ typedef bool         option_flag;
 typedef unsigned     option_word;
 typedef uint64_t     option_size;
 typedef uint64_t     option_time;
+typedef uint64_t     option_count;
 typedef char         option_name[64];
 typedef char         option_text[256];
+typedef char         option_key[256];
 typedef char         option_path[PATH_MAX];
 typedef struct rules option_rules;
 
-enum option_kind { KIND_flag, KIND_word, KIND_size, KIND_time, KIND_name, KIND_text, KIND_path, KIND_rules };
+enum option_kind {
+        KIND_flag,
+        KIND_word,
+        KIND_size,
+        KIND_time,
+        KIND_count,
+        KIND_name,
+        KIND_text,
+        KIND_key,
+        KIND_path,
+        KIND_rules
+};
 
 enum option_id {
 #define OPTION(name, kind, field, initial, limits, sentence) OPTION_##name,
@@ -36,8 +49,8 @@ struct options {
         bool    complained;           /* something was bad, and has had its line */
         bool    refused;              /* ... and MTSHIM_ABORT_CONF=1: cache nothing */
 };
-/* invalidation, tls, tls_verify and log_level hold values of enum invalidation_mode, invalidation_tls_use,
- * invalidation_tls_verify and log_level: the words stand in that order. */
+/* invalidation, invalidation_fallback, tls, tls_verify and log_level hold values of enum invalidation_mode,
+ * invalidation_fallback, invalidation_tls_use, invalidation_tls_verify and log_level: the words stand in that order. */
 
 struct option_row {
         const char      *name; /* as in the file; MTSHIM_ and upper case in the environment */

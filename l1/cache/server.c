@@ -29,14 +29,15 @@ struct server_shm *l1_server_at(struct l1 *l1, uint32_t index)
 static bool server_is(const struct server_shm *server, const struct l1_server_id *wanted)
 {
         uint32_t incarnation = mt_load_acquire(&server->incarnation), family;
-        uint64_t id[3];
+        uint64_t id[3], source;
 
         if (mt_load_acquire(&server->state) != SERVER_READY)
                 return false;
         mt_copy_from_shared(&family, &server->family, sizeof family);
         mt_copy_from_shared(id, server->id, sizeof id);
+        source = mt_load_relaxed(&server->source);
         mt_fence_acquire();
-        return family == wanted->family && memcmp(id, wanted->id, sizeof id) == 0 &&
+        return family == wanted->family && memcmp(id, wanted->id, sizeof id) == 0 && source == wanted->source &&
                mt_load_relaxed(&server->state) == SERVER_READY && mt_load_relaxed(&server->incarnation) == incarnation;
 }
 
@@ -88,6 +89,7 @@ static void server_reset(struct server_shm *server)
         mt_store_relaxed(&server->invalidations, 0);
         mt_store_relaxed(&server->reconnects, 0);
         mt_store_relaxed(&server->flushes, 0);
+        mt_store_relaxed(&server->debt, 0);
 }
 
 /* The first steps of giving a place away; between enter and leave. */
@@ -130,6 +132,7 @@ static struct server_shm *server_claim(struct l1 *l1, const struct l1_server_id 
         mt_copy_to_shared(server->run_id, run_id, sizeof run_id);
         mt_copy_to_shared(&server->family, &id->family, sizeof id->family);
         mt_copy_to_shared(server->id, id->id, sizeof id->id);
+        mt_store_relaxed(&server->source, id->source);
         mt_store_relaxed(&server->used_ns, now_ns);
         mt_store_release(&server->state, SERVER_READY);
         return server;

@@ -148,7 +148,10 @@ struct server_shm {
         _Atomic uint64_t reconnects;
         _Atomic uint64_t flushes;
         _Atomic uint64_t incarnation_ns; /* when incarnation last moved; stored before it does; 0 = never */
-        uint64_t         spare[10];
+        _Atomic uint64_t source; /* identity too: how writes are learnt, invalidation_source(); 0: the server tells */
+        _Atomic uint32_t debt;   /* a write was not announced: the next announcement tells everything */
+        uint32_t         pad3;
+        uint64_t         spare[8];
 };
 _Static_assert(sizeof(struct server_shm) == 512, "a server is eight cache lines");
 _Static_assert(offsetof(struct server_shm, leader) == 64, "segment ABI");

@@ -35,7 +35,8 @@ enum command_class {
         COMMAND_FLUSHALL,
         COMMAND_SWAPDB, /* flush: database, server, server */
         COMMAND_QUIT,
-        COMMAND_RIGHTS, /* ACL SETUSER and the like, CONFIG SET: may change who may read what */
+        COMMAND_RIGHTS,   /* ACL SETUSER and the like, CONFIG SET: may change who may read what */
+        COMMAND_ANNOUNCE, /* none of the program's: what announce.c appends */
 };
 
 /* The words of one command. Tokens point into the program's own arguments, into the format string, or into scratch. Not

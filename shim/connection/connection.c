@@ -195,6 +195,7 @@ static void connection_begin(struct connection *c, uint64_t began_ns)
         c->maker_pid = getpid();
         c->inside = false;
         c->wrote = false;
+        announce_begin(c);
 }
 
 struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns)
@@ -235,9 +236,19 @@ struct connection *connection_adopt(void *context, const struct hiredis *h)
 {
         struct connection *c = connection_made(context, h, false, clock_precise_ns());
 
+        if (c != NULL) {
+                c->doubt |= DOUBT_UNKNOWN;
+                announce_lose_order(c);
+        }
+        return c;
+}
+
+void connection_foreign(void *context, const struct hiredis *h, uint64_t began_ns)
+{
+        struct connection *c = connection_made(context, h, false, began_ns);
+
         if (c != NULL)
                 c->doubt |= DOUBT_UNKNOWN;
-        return c;
 }
 
 void connection_gone(struct connection *c)
@@ -248,6 +259,7 @@ void connection_gone(struct connection *c)
         session_failed(c);
         owed_drop_all(&c->multi);
         owed_secret_wipe(&c->secret);
+        announce_end(c);
         connection_lock();
         slot = connection_slot(c->context);
         c->context = c; /* from here on no thread's cache takes it for that context's */
@@ -266,13 +278,25 @@ void connection_after_fork(void)
         for (uint32_t i = 0; connection_table.slot != NULL && i < connection_table.capacity; i++) {
                 struct connection *c = connection_table.slot[i];
 
-                if (c != NULL && c != CONNECTION_TOMBSTONE)
+                if (c != NULL && c != CONNECTION_TOMBSTONE) {
                         c->doubt |= DOUBT_INHERITED;
+                        c->announce.origin = 0; /* the parent goes on counting as that one */
+                }
         }
         connection_unlock();
 }
 
 /* ------------------------------------------------------------------------------------------------- binding */
+
+bool connection_fell_back(struct connection *c)
+{
+        if (c->server == NULL || (invalidation_source(&c->endpoint.id) == c->endpoint.id.source &&
+                                  invalidation_trusts_ttl(&c->endpoint.id) == c->trusts_ttl))
+                return false;
+        c->server = NULL;
+        c->doubt |= DOUBT_UNBOUND;
+        return true;
+}
 
 bool connection_server(struct connection *c)
 {
@@ -294,6 +318,8 @@ bool connection_server(struct connection *c)
                 endpoint_of(c->hiredis, c->context, &c->endpoint);
         if (!c->endpoint.known)
                 return false;
+        c->endpoint.id.source = invalidation_source(&c->endpoint.id);
+        c->trusts_ttl = invalidation_trusts_ttl(&c->endpoint.id);
         c->server = l1_server(l1, &c->endpoint.id);
         if (c->server == NULL)
                 return false;

@@ -12,6 +12,7 @@
 #ifndef MT_CONNECTION_H
 #define MT_CONNECTION_H
 
+#include "announce.h"
 #include "endpoint.h"
 #include "owed.h"
 
@@ -44,6 +45,8 @@ struct connection {
         uint32_t              doubt;
         uint32_t              owed; /* replies outstanding */
         bool               inside; /* the thread that uses it is inside hiredis: what comes back is hiredis' own call */
+        bool               announces;  /* its writes are told to the others: announce.h */
+        bool               trusts_ttl; /* no freshness is asked for: values live by their time */
         struct server_shm *server;
         struct namespace_shm *space;
         uint64_t              replied_ns; /* coarse time of the last reply from the server */
@@ -72,6 +75,7 @@ struct connection {
         struct owed_queue  queue;  /* effects of commands sent and not answered */
         struct owed_queue  multi;  /* keys written inside MULTI, cleared at EXEC */
         struct owed_secret secret; /* credentials on their way */
+        struct announce    announce;
         struct connection *next_free;
 };
 
@@ -123,12 +127,17 @@ void connection_remade(struct connection *c, uint64_t began_ns);
 void connection_secured(struct connection *c, const struct invalidation_tls *tls);
 /* A context that we meet for the first time without having seen it made: never served, but its writes are noticed. */
 struct connection *connection_adopt(void *context, const struct hiredis *h);
+/* One that was made around a descriptor of the program's: never served, but replies are in order from here on. */
+void connection_foreign(void *context, const struct hiredis *h, uint64_t began_ns);
 /* It is about to be freed. */
 void connection_gone(struct connection *c);
 
 /* Look up segment, server and namespace: clears DOUBT_UNBOUND, or sets the bit that says why not. Slow path, any time.
  */
 void connection_bind(struct connection *c);
+/* Has this process fallen back for its server (MTSHIM_INVALIDATION_FALLBACK) since it was bound? Then it is to be bound
+ * again. Where nothing is owed. */
+bool connection_fell_back(struct connection *c);
 /* Make c->l1 and c->server those of now, as far as they can be had; false: there is no L1 that could hold this server's
  * keys. */
 bool connection_server(struct connection *c);

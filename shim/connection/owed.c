@@ -79,16 +79,37 @@ void owed_drop_last(struct owed_queue *q)
         q->tail = q->head + q->last;
 }
 
+static inline void owed_read(const uint64_t *header, struct owed_row *row)
+{
+        row->class = (enum command_class)(*header >> 56);
+        row->count = (uint32_t)(*header >> 32) & OWED_COUNT_MAX;
+        row->argument = (uint32_t)*header;
+        row->hash = header + 1;
+}
+
+bool owed_front(struct owed_queue *q, struct owed_row *row)
+{
+        if (owed_empty(q))
+                return false;
+        owed_read(owed_words(q) + q->head, row);
+        return true;
+}
+
+bool owed_last(struct owed_queue *q, struct owed_row *row)
+{
+        if (owed_empty(q))
+                return false;
+        owed_read(owed_words(q) + q->head + q->last, row);
+        return true;
+}
+
 bool owed_take(struct owed_queue *q, struct owed_row *row)
 {
         const uint64_t *header = owed_words(q) + q->head;
 
         if (owed_empty(q))
                 return false;
-        row->class = (enum command_class)(*header >> 56);
-        row->count = (uint32_t)(*header >> 32) & OWED_COUNT_MAX;
-        row->argument = (uint32_t)*header;
-        row->hash = header + 1;
+        owed_read(header, row);
         q->head += 1 + row->count;
         MT_ASSERT(q->head <= q->tail);
         return true;

@@ -37,6 +37,9 @@ bool owed_add(struct owed_queue *q, uint64_t hash);
 void owed_drop_last(struct owed_queue *q);
 /* Take the first row. False: empty. */
 bool owed_take(struct owed_queue *q, struct owed_row *row);
+/* Look at the first row, or the last that was begun, and leave it there. False: empty. */
+bool owed_front(struct owed_queue *q, struct owed_row *row);
+bool owed_last(struct owed_queue *q, struct owed_row *row);
 void owed_drop_all(struct owed_queue *q); /* gives a large mapping back */
 
 static inline bool owed_empty(const struct owed_queue *q)

@@ -127,7 +127,7 @@ MT_COLD static uint32_t session_secret(struct connection *c, const struct comman
         return secret;
 }
 
-static uint32_t session_argument(struct connection *c, const struct command *command)
+static MT_INLINE uint32_t session_argument(struct connection *c, const struct command *command)
 {
         uint32_t database;
 
@@ -153,17 +153,22 @@ static bool session_may_write(enum command_class class)
                class == COMMAND_FLUSHDB || class == COMMAND_FLUSHALL || class == COMMAND_SWAPDB;
 }
 
-/* No room to remember what is owed: what is, counts as lost, and from here on keys are cleared when they are sent. */
+static void session_touch(struct connection *c, enum command_class class, const uint64_t *hash, uint32_t count);
+
+/* No room to remember what is owed: it counts as lost, and from here on keys are cleared when they are sent. Where
+ * announcements are among it, it is remembered nonetheless: their replies must not reach the program. */
 static void session_overflow(struct connection *c)
 {
-        session_failed(c);
+        if (!c->announces)
+                session_failed(c);
+        announce_lose_order(c);
         c->doubt |= DOUBT_UNKNOWN | DOUBT_STREAM;
 }
 
 /* Queue the effect. Keys that cannot be told, or noted, or hashed (the process has no L1 yet, and may have one by the
  * time of the answer), make it one that may have written anything. */
-static void session_push(struct connection *c, enum command_class class, uint32_t argument,
-                         const struct command *command)
+static MT_INLINE void session_push(struct connection *c, enum command_class class, uint32_t argument,
+                                   const struct command *command)
 {
         struct session_keys keys = {.connection = c, .whole = true};
 
@@ -182,6 +187,62 @@ static void session_push(struct connection *c, enum command_class class, uint32_
                 session_overflow(c);
 }
 
+/* What the others are to be told. Of bytes that are no command anything may come. */
+static MT_COLD void session_announce(struct connection *c, enum command_parse parse, const struct command *command)
+{
+        if (parse == COMMAND_OK) {
+                announce_note(c, command->class, command);
+                return;
+        }
+        announcement_all(&c->announce.what);
+        c->announce.pending = true;
+        announce_lose_order(c);
+}
+
+/* Where replies are no longer one to one: of the last command, which will never be known to be answered. What came
+ * before is answered still. */
+static MT_COLD void session_apply_last(struct connection *c)
+{
+        struct owed_row row;
+
+        if (!owed_last(&c->queue, &row))
+                return;
+        session_touch(c, row.class, row.hash, row.count);
+        owed_drop_last(&c->queue);
+        c->owed--;
+}
+
+bool session_announcing(struct connection *c, uint32_t argument)
+{
+        if (!owed_begin(&c->queue, COMMAND_ANNOUNCE, argument)) {
+                session_overflow(c);
+                return false;
+        }
+        c->owed++;
+        return true;
+}
+
+/* Where writes are announced. What is owed is never thrown away while its replies may come: announcements are among it.
+ */
+static MT_COLD void session_sent_announced(struct connection *c, enum command_parse parse,
+                                           const struct command *command)
+{
+        enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
+        uint32_t owed = c->owed;
+
+        session_announce(c, parse, command);
+        switch (class) {
+        case COMMAND_SUBSCRIBE:
+        case COMMAND_MONITOR:
+        case COMMAND_CLIENT_REPLY: c->doubt |= DOUBT_STREAM; return;
+        case COMMAND_CLIENT_TRACKING: c->doubt |= DOUBT_TRACKING; break;
+        default: break;
+        }
+        session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
+        if (c->doubt & DOUBT_STREAM && c->owed > owed)
+                session_apply_last(c);
+}
+
 void session_sent(struct connection *c, enum command_parse parse, const struct command *command)
 {
         enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
@@ -189,6 +250,10 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         if (parse == COMMAND_MALFORMED)
                 c->doubt |=
                         DOUBT_UNKNOWN; /* hiredis refuses it, or the server may answer anything, any number of times */
+        if (MT_UNLIKELY(c->announces)) {
+                session_sent_announced(c, parse, command);
+                return;
+        }
         switch (class) {
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR:
@@ -222,15 +287,16 @@ void session_unsent(struct connection *c)
 
 /* -------------------------------------------------------------------------------------------- when answered */
 
-static void session_clear(struct connection *c, const uint64_t *hash, uint32_t count)
+static bool session_clear(struct connection *c, const uint64_t *hash, uint32_t count)
 {
         struct l1 *l1 = c->l1;
 
         if (l1 == NULL || l1 != runtime_l1_now())
-                return; /* hashed for a segment that this process has let go of */
+                return false; /* hashed for a segment that this process has let go of */
         for (uint32_t i = 0; i < count && !fault(FAULT_own_writes); i++)
                 l1_remove(l1, hash[i]);
         l1_count(l1, COUNTER_removes, count);
+        return true;
 }
 
 static void session_flush(struct connection *c, bool whole_server)
@@ -243,9 +309,13 @@ static void session_flush(struct connection *c, bool whole_server)
                 l1_flush_database(c->l1, c->server, c->database);
 }
 
+/* Something may have been written that we cannot name. The server names it, where it does: wait until it has. */
 static void session_barrier(struct connection *c)
 {
-        c->barrier_ns = clock_precise_ns();
+        if (c->endpoint.id.source == 0)
+                c->barrier_ns = clock_precise_ns();
+        else
+                session_flush(c, true);
 }
 
 /* The part of an effect that concerns L1. Applied whether the command succeeded, failed or was never answered: clearing
@@ -256,7 +326,8 @@ static void session_touch(struct connection *c, enum command_class class, const 
         case COMMAND_WRITE: session_clear(c, hash, count); break;
         case COMMAND_SCRIPT:
                 session_clear(c, hash, count);
-                session_barrier(c);
+                if (count == 0 || c->endpoint.id.source == 0)
+                        session_barrier(c);
                 break;
         case COMMAND_OPAQUE:
         case COMMAND_UNKNOWN: session_barrier(c); break;
@@ -389,7 +460,7 @@ MT_COLD static void session_queued(struct connection *c, const struct owed_row *
         }
 }
 
-static bool session_is_queued(const struct connection *c, const void *reply)
+static MT_INLINE bool session_is_queued(const struct connection *c, const void *reply)
 {
         const struct abi *abi = &c->hiredis->abi;
 
@@ -414,7 +485,7 @@ MT_COLD static void session_denied(struct connection *c, const struct owed_row *
         session_forget_secret(c, row);
 }
 
-static void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
+static MT_INLINE void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
 {
         if (session_is_queued(c, reply)) {
                 session_queued(c, row);
@@ -466,14 +537,71 @@ void session_replied(struct connection *c, const void *reply)
         session_apply(c, &row, reply);
 }
 
+/* What the announcement of this command may say when it is answered in its turn. */
+static void session_announced(struct connection *c, const struct owed_row *row, const void *reply)
+{
+        c->announce.cleared = row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL && c->l1 != NULL &&
+                              c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
+        if (row->class == COMMAND_UNKNOWN && row->argument == 0)
+                announce_known(c, abi_reply_type(reply) == ABI_REPLY_ERROR);
+}
+
+void session_replied_announced(struct connection *c, const void *reply)
+{
+        struct owed_row row;
+
+        c->replied_ns = clock_coarse_ns();
+        if (c->owed == 0 || !owed_take(&c->queue, &row)) {
+                c->doubt |= DOUBT_UNKNOWN;
+                return;
+        }
+        c->owed--;
+        if (row.class == COMMAND_ANNOUNCE) {
+                announce_answered(c, row.argument, reply);
+        } else {
+                bool queued = session_is_queued(c, reply);
+
+                session_apply(c, &row, reply);
+                if (!queued)
+                        session_announced(c, &row, reply);
+        }
+}
+
+bool session_announced_next(struct connection *c, uint32_t *flags)
+{
+        struct owed_row row;
+
+        if (!owed_front(&c->queue, &row) || row.class != COMMAND_ANNOUNCE)
+                return false;
+        *flags = row.argument;
+        return true;
+}
+
 /* Does an effect of this class change what later GETs would mean? Then an unanswered one leaves the session unknown. */
 static bool session_changes(enum command_class class)
 {
         return class != COMMAND_READ && class != COMMAND_GET && class != COMMAND_WRITE && class != COMMAND_SCRIPT &&
-               class != COMMAND_OPAQUE && class != COMMAND_RIGHTS;
+               class != COMMAND_OPAQUE && class != COMMAND_RIGHTS && class != COMMAND_ANNOUNCE;
 }
 
-void session_failed(struct connection *c)
+/* May a command of this class have written something, that somebody else was to be told? */
+static bool session_tells(enum command_class class)
+{
+        switch (class) {
+        case COMMAND_WRITE:
+        case COMMAND_SCRIPT:
+        case COMMAND_OPAQUE:
+        case COMMAND_UNKNOWN:
+        case COMMAND_EXEC:
+        case COMMAND_FLUSHDB:
+        case COMMAND_FLUSHALL:
+        case COMMAND_SWAPDB:
+        case COMMAND_ANNOUNCE: return true;
+        default: return false;
+        }
+}
+
+static void session_end(struct connection *c, bool owes)
 {
         struct owed_row row;
 
@@ -481,12 +609,24 @@ void session_failed(struct connection *c)
                 session_touch(c, row.class, row.hash, row.count);
                 if (session_changes(row.class))
                         c->doubt |= DOUBT_UNKNOWN;
+                if (MT_UNLIKELY(c->announces) && owes && session_tells(row.class))
+                        announce_owe(c);
         }
         owed_drop_all(&c->queue);
         owed_secret_wipe(&c->secret);
         c->owed = 0;
         if (c->doubt & DOUBT_MULTI)
                 session_multi_ends(c);
+}
+
+void session_failed(struct connection *c)
+{
+        session_end(c, true);
+}
+
+void session_forget(struct connection *c)
+{
+        session_end(c, false);
 }
 
 void session_clear_outstanding(struct connection *c)

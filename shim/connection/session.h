@@ -13,8 +13,16 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
 void session_unsent(struct connection *c);
 /* A reply has arrived, and the program has not seen it yet: the effect of the command that it answers takes place. */
 void session_replied(struct connection *c, const void *reply);
+/* The same where writes are announced. */
+void session_replied_announced(struct connection *c, const void *reply);
 /* No reply will come for anything outstanding (the connection broke, or is freed): each may have been executed. */
 void session_failed(struct connection *c);
+/* The replies of what is outstanding will not be seen by us, though they come. */
+void session_forget(struct connection *c);
+/* An announcement is about to be sent; argument as in announce.h. False: there is no room to remember it. */
+bool session_announcing(struct connection *c, uint32_t argument);
+/* Is the next reply one to an announcement? */
+bool session_announced_next(struct connection *c, uint32_t *argument);
 /* Clear the keys of all that is outstanding, and leave it queued: for replies that the program may see before we do. */
 void session_clear_outstanding(struct connection *c);
 /* Forget what the program's session was: database 0, nobody authenticated. */

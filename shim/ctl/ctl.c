@@ -1,6 +1,7 @@
 /* ctl.c - owns what several sub-commands need: options, the segment, the library's place, text for people. */
 #include "ctl.h"
 
+#include "../../invalidation/invalidation.h"
 #include "../../l1/base/log.h"
 
 #include <bsd/stdlib.h>
@@ -110,6 +111,17 @@ static uint64_t ctl_lease_ms_left(const struct server_shm *server, uint64_t now_
         return (bound_ns - (now_ns - fresh_at_ns)) / NS_PER_MS;
 }
 
+static const char *ctl_learns_by(const struct server_shm *server)
+{
+        switch (invalidation_source_mode(mt_load_relaxed(&server->source))) {
+        case INVALIDATION_PUBSUB: return "pubsub";
+        case INVALIDATION_STREAM: return "stream";
+        case INVALIDATION_TRACKING:
+        case INVALIDATION_NONE: break;
+        }
+        return "tracking";
+}
+
 bool ctl_server_read(struct l1 *l1, uint32_t index, const struct options *options, struct ctl_server *out)
 {
         const struct server_shm *server = l1_server_at(l1, index);
@@ -123,6 +135,7 @@ bool ctl_server_read(struct l1 *l1, uint32_t index, const struct options *option
         memset(out, 0, sizeof *out);
         mt_copy_from_shared(out->address, server->address, sizeof out->address);
         out->address[sizeof out->address - 1] = '\0';
+        out->learns_by = ctl_learns_by(server);
         out->listener_pid = led ? (uint64_t)l1_owner_pid(l1, leader) : 0;
         out->listener = !led ? "none" : l1_owner_agent(l1, leader) ? "agent" : "program";
         out->bound_ms = mt_load_relaxed(&server->bound_ms);

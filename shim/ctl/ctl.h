@@ -57,6 +57,7 @@ bool ctl_library(char path[PATH_MAX]);
 struct ctl_server {
         char        address[120]; /* NUL-terminated, any bytes */
         const char *state;        /* fresh, stale, no-tracking, cluster, costly */
+        const char *learns_by;    /* tracking, pubsub, stream */
         uint64_t    listener_pid; /* 0: nobody leads now */
         const char *listener;     /* agent, program, none */
         uint64_t    lease_ms_left, bound_ms;

@@ -37,6 +37,7 @@ static void stat_json_server(struct json *j, const struct ctl_server *s)
         json_object_begin(j, NULL);
         json_string(j, "address", s->address);
         json_string(j, "state", s->state);
+        json_string(j, "learns_by", s->learns_by);
         json_number(j, "listener_pid", s->listener_pid);
         json_string(j, "listener", s->listener);
         json_number(j, "lease_ms_left", s->lease_ms_left);
@@ -134,6 +135,8 @@ static void stat_text_servers(const struct stat_view *v)
                                strcmp(s.listener, "agent") == 0 ? " (agent)" : "");
                 else
                         fputs("none", stdout);
+                if (strcmp(s.learns_by, "tracking") != 0)
+                        printf(", by %s", s.learns_by);
                 printf(", epoch %llu, %llu invalidations, %llu flushes, %llu reconnects\n", (unsigned long long)s.epoch,
                        (unsigned long long)s.invalidations, (unsigned long long)s.flushes,
                        (unsigned long long)s.reconnects);

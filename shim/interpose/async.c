@@ -8,6 +8,17 @@
 
 #include "../connection/session.h"
 
+/* What the others are to be told is a command like the program's, with no callback. The door of redisGetReply hands on
+ * the write's reply when this one's has come, where hiredis comes to that door; elsewhere the program's callback may
+ * run a moment before. */
+static MT_COLD void async_announce(struct connection *c, bool sent)
+{
+        if (sent)
+                announce_send(c, true);
+        else
+                announce_drop(c);
+}
+
 /* Inside an async command hiredis appends through its own exports: those calls pass, the command was noticed here. The
  * program's event library is told to listen for writes from inside; what that does is the program's own. */
 static int async_sent(struct connection *c, int rc)
@@ -15,6 +26,8 @@ static int async_sent(struct connection *c, int rc)
         connection_leave_hiredis(c);
         if (rc != REDIS_OK)
                 session_unsent(c);
+        if (MT_UNLIKELY(c->announces))
+                async_announce(c, rc == REDIS_OK);
         return rc;
 }
 
@@ -94,7 +107,7 @@ MT_EXPORT void redisAsyncHandleRead(redisAsyncContext *ac)
         h->redisAsyncHandleRead(ac);
         c = h->visible ? NULL : connection_find(ac);
         if (c != NULL) {
-                session_failed(c); /* which of them were answered cannot be told */
+                session_forget(c); /* which of them were answered cannot be told */
                 c->doubt |= DOUBT_UNKNOWN;
         }
 }

@@ -11,7 +11,7 @@ static void *lifecycle_made(void *context, const struct hiredis *h, bool nonbloc
         if (context != NULL) {
                 runtime_check_uid();
                 if (foreign)
-                        connection_adopt(context, h);
+                        connection_foreign(context, h, began_ns);
                 else
                         connection_made(context, h, nonblock, began_ns);
         }

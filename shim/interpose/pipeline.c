@@ -4,12 +4,23 @@
 
 #include "../connection/session.h"
 
+/* What the others are to be told follows at once. */
+static MT_COLD void pipeline_announce(struct connection *c, bool sent)
+{
+        if (sent)
+                announce_send(c, false);
+        else
+                announce_drop(c);
+}
+
 /* The real function has returned. */
 static int pipeline_leave(struct connection *c, int rc)
 {
         connection_leave_hiredis(c);
         if (rc != REDIS_OK)
                 session_unsent(c);
+        if (MT_UNLIKELY(c->announces))
+                pipeline_announce(c, rc == REDIS_OK);
         return rc;
 }
 
@@ -68,6 +79,8 @@ static int pipeline_resp(redisContext *context, const char *resp, size_t len, co
         f = internal ? h->__redisAppendCommand : h->redisAppendFormattedCommand;
         if (c == NULL)
                 return f(context, resp, len);
+        if (MT_UNLIKELY(c->announces))
+                return request_append_resp(c, resp, len, f);
         request_note_resp(c, resp, len);
         connection_enter_hiredis(c);
         return pipeline_leave(c, f(context, resp, len));

@@ -100,6 +100,13 @@ static void read_verify(struct connection *c, uint64_t now_ns)
         h->freeReplyObject(reply);
 }
 
+/* Are values of this connection's server good for as long as they live? Asked where no lease is current. The process
+ * has the last word: it may have been sealed off. */
+static inline bool read_trusts_ttl(const struct connection *c)
+{
+        return c->trusts_ttl && mt_load_relaxed(&runtime.trust_ttl);
+}
+
 /* The context itself: no error, blocking, nothing unsent, nothing unread, hiredis' own reply functions. Mostly all
  * hold: so one branch for the five. */
 static inline bool read_context_plain(const struct connection *c)
@@ -187,7 +194,9 @@ static MT_COLD void *read_stale(struct connection *c, struct mt_bytes key, uint6
 
         if (runtime.options.rules.count != 0 && read_rule_bypasses(key))
                 return read_refuse(c, COUNTER_bypass_rule);
-        if (connection_server(c)) { /* the segment may be another one by now */
+        if (connection_fell_back(c)) { /* the next one is bound to where values of this server are kept from now on */
+                l1_count(c->l1, COUNTER_bypass_lease, 1);
+        } else if (connection_server(c)) { /* the segment may be another one by now */
                 if (mt_load_relaxed(&c->server->flags) & SERVER_CLUSTER)
                         l1_count(c->l1, COUNTER_bypass_cluster, 1);
                 else
@@ -345,7 +354,7 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
         if (key.len > ITEM_KEY_MAX) /* never kept, so never found */
                 return read_refuse(c, COUNTER_bypass_key);
         l1_count(c->l1, COUNTER_misses, 1);
-        if (!mt_load_relaxed(&runtime.trust_ttl))
+        if (!read_trusts_ttl(c))
                 invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
         if (!read_may_fill(c) || !l1_lease(c->l1, &wanted, namespace_id, now_ns, &lease)) {
                 errno = saved_errno;
@@ -415,7 +424,7 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
         /* Rule (c) of the model, in this order: freshness (acquire, [F1]), then the namespace id, then the slots. The
          * listener changes ids first and renews freshness after: whoever sees the new time sees the new ids. */
         if (MT_UNLIKELY(!invalidation_fresh(c->server, mt_load_relaxed(&runtime.window_ns), now_ns) &&
-                        !mt_load_relaxed(&runtime.trust_ttl)))
+                        !read_trusts_ttl(c)))
                 return read_stale(c, key, now_ns);
         namespace_id = l1_namespace_id(c->server, c->incarnation, c->space);
         if (MT_UNLIKELY(namespace_id == 0)) {
@@ -423,7 +432,7 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
                 return read_refuse(c, COUNTER_bypass_incarnation);
         }
         if (MT_UNLIKELY(c->barrier_ns != 0)) {
-                if (mt_load_acquire(&c->server->fresh_at_ns) <= c->barrier_ns && !mt_load_relaxed(&runtime.trust_ttl))
+                if (mt_load_acquire(&c->server->fresh_at_ns) <= c->barrier_ns && !read_trusts_ttl(c))
                         return read_before_barrier(c, now_ns);
                 c->barrier_ns = 0;
         }

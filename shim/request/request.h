@@ -32,6 +32,11 @@ void request_note_format(struct connection *c, const char *format, va_list ap);
 void request_note_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen);
 void request_note_resp(struct connection *c, const char *resp, size_t len);
 
+/* Where writes are announced: append commands that are written out already, each with its announcement behind it. f is
+ * the real function. */
+int request_append_resp(struct connection *c, const char *resp, size_t len,
+                        int (*f)(redisContext *, const char *, size_t));
+
 /* redisGetReply or redisGetReplyFromReader, the reply noticed. f is the real one. */
 int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, void **));
 

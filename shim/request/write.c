@@ -135,11 +135,140 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
         return reply;
 }
 
+/* -------------------------------------------------------------------------------------- announced (announce.h) */
+
+/* Is what is held back still waiting? hiredis itself takes what it has a callback for, the audit's last. */
+static bool write_waits(struct connection *c)
+{
+        const uint32_t later = ANNOUNCE_DELIVER | ANNOUNCE_AUDIT;
+        uint32_t       flags;
+
+        return session_announced_next(c, &flags) && (flags & later) != later;
+}
+
+static int write_give(struct connection *c, void **reply)
+{
+        *reply = c->announce.held;
+        c->announce.held = NULL;
+        c->announce.ready = false;
+        return REDIS_OK;
+}
+
+/* What was held goes to the program now, and this with the next call. */
+static int write_give_before(struct connection *c, void **reply, void *next)
+{
+        *reply = c->announce.held;
+        c->announce.held = next;
+        c->announce.ready = next != NULL;
+        return REDIS_OK;
+}
+
+/* The next reply for the program, where replies to announcements are among them: redisGetReply() and its kin. A write's
+ * is held back until its announcement's has come; if that does not come any more the program sees an error, since what
+ * it takes for acknowledged must be known to others. An out-of-band message of RESP3 that comes in between, on a
+ * context that has no callback for it, goes behind the write's: that is the one reply that does not wait. */
+static int write_take(struct connection *c, void **reply, int (*f)(redisContext *, void **))
+{
+        struct announce *a = &c->announce;
+
+        *reply = NULL;
+        for (;;) {
+                void    *taken = NULL;
+                uint32_t flags = 0;
+                bool     announced;
+                int      rc;
+
+                if (a->held != NULL && (a->ready || !write_waits(c)))
+                        return write_give(c, reply);
+                connection_enter_hiredis(c);
+                rc = f(c->context, &taken);
+                connection_leave_hiredis(c);
+                if (rc != REDIS_OK || (taken != NULL && !request_default_reader(c))) {
+                        if (a->held != NULL)
+                                c->hiredis->freeReplyObject(a->held);
+                        a->held = NULL;
+                        session_failed(c);
+                        *reply = taken;
+                        return rc;
+                }
+                if (taken == NULL) /* nothing has come yet */
+                        return REDIS_OK;
+                if (write_is_push(c, taken))
+                        return write_give_before(c, reply, taken);
+                announced = session_announced_next(c, &flags);
+                session_replied_announced(c, taken);
+                if (announced && !(flags & ANNOUNCE_DELIVER)) {
+                        c->hiredis->freeReplyObject(taken);
+                } else if (announced && a->held != NULL) {
+                        return write_give_before(c, reply, taken);
+                } else if (!announced && write_waits(c)) {
+                        a->held = taken;
+                } else {
+                        *reply = taken;
+                        return REDIS_OK;
+                }
+        }
+}
+
+/* The rest of a call that waits for its reply; rc says whether its command was appended. */
+static void *write_round(struct connection *c, uint64_t began_ns, int rc)
+{
+        void *reply = NULL;
+        int   saved_errno = errno;
+
+        connection_leave_hiredis(c);
+        if (rc == REDIS_OK) {
+                announce_send(c, false);
+                if (ABI_CONTEXT(const int, &c->hiredis->abi, c->context, FLAGS) & REDIS_BLOCK) {
+                        write_take(c, &reply, c->hiredis->redisGetReply);
+                        saved_errno = errno;
+                }
+        } else {
+                announce_drop(c);
+                session_failed(c);
+        }
+        runtime_waited(began_ns);
+        errno = saved_errno;
+        return reply;
+}
+
+int request_append_resp(struct connection *c, const char *resp, size_t len,
+                        int (*f)(redisContext *, const char *, size_t))
+{
+        struct mt_bytes left = mt_bytes(resp, len);
+
+        do {
+                struct command     command;
+                size_t             used = 0;
+                enum command_parse parse = command_from_resp(&command, left, &used);
+                int                rc;
+
+                session_sent(c, parse, &command);
+                if (parse != COMMAND_OK)
+                        used = left.len;
+                connection_enter_hiredis(c);
+                rc = f(c->context, left.ptr, used);
+                connection_leave_hiredis(c);
+                if (rc != REDIS_OK) {
+                        session_unsent(c);
+                        announce_drop(c);
+                        return rc;
+                }
+                announce_send(c, false);
+                left = mt_bytes(left.ptr + used, left.len - used);
+        } while (left.len > 0);
+        return REDIS_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------- passing on */
+
 /* Noticed already. */
 static void *write_send(struct connection *c, const char *format, va_list ap)
 {
         uint64_t began_ns = write_enter(c, false);
 
+        if (MT_UNLIKELY(c->announces))
+                return write_round(c, began_ns, c->hiredis->redisvAppendCommand(c->context, format, ap));
         return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
 }
 
@@ -204,6 +333,8 @@ void *request_forward_argv(struct connection *c, int argc, const char **argv, co
         else
                 request_note_argv(c, argc, argv, argvlen);
         began_ns = write_enter(c, get);
+        if (MT_UNLIKELY(c->announces))
+                return write_round(c, began_ns, c->hiredis->redisAppendCommandArgv(c->context, argc, argv, argvlen));
         return write_answered(c, began_ns, c->hiredis->redisCommandArgv(c->context, argc, argv, argvlen));
 }
 
@@ -217,6 +348,14 @@ int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, v
         bool  ours = request_default_reader(c);
         int   rc, saved_errno;
 
+        if (MT_UNLIKELY(c->announces)) {
+                rc = write_take(c, &taken, f);
+                if (reply != NULL)
+                        *reply = taken;
+                else if (taken != NULL)
+                        c->hiredis->freeReplyObject(taken);
+                return rc;
+        }
         connection_enter_hiredis(c);
         rc = f(c->context, ours || reply != NULL ? &taken : NULL);
         connection_leave_hiredis(c);

@@ -65,6 +65,7 @@ static void runtime_configure_invalidation(void)
         const struct options            *o = &runtime.options;
         const struct invalidation_config config = {
                 .mode = (enum invalidation_mode)o->invalidation,
+                .fallback = (enum invalidation_fallback)o->invalidation_fallback,
                 .bound_ns = o->max_staleness_ns,
                 .touch = o->touch,
                 .user = runtime_set(o->user),
@@ -76,11 +77,16 @@ static void runtime_configure_invalidation(void)
                         .cert_file = runtime_set(o->tls_cert_file),
                         .key_file = runtime_set(o->tls_key_file),
                         .server_name = runtime_set(o->tls_server_name)},
+                .channel = o->channel,
+                .stream = o->stream,
+                .audit_stream = runtime_set(o->audit_stream),
+                .audit_maxlen = o->audit_maxlen,
         };
 
         invalidation_setup(&config);
         mt_store_relaxed(&runtime.window_ns, invalidation_window_ns(o->max_staleness_ns));
-        mt_store_relaxed(&runtime.trust_ttl, config.mode == INVALIDATION_NONE);
+        mt_store_relaxed(&runtime.trust_ttl,
+                         config.mode == INVALIDATION_NONE || config.fallback == INVALIDATION_FALL_TTL);
 }
 
 static int runtime_setup(void)

@@ -11,7 +11,7 @@
 struct runtime {
         struct options   options;
         _Atomic uint64_t window_ns; /* of invalidation_fresh(); 0: nothing is fresh */
-        _Atomic bool     trust_ttl; /* MTSHIM_INVALIDATION=none: no freshness is asked for */
+        _Atomic bool     trust_ttl; /* connections that trust times to live may (MTSHIM_INVALIDATION, _FALLBACK) */
         void (*on_fork)(void);      /* set once by the room above; called in a child, which has one thread */
         const uint64_t *alive;      /* one word of a page that a fork wipes: 0 there means that we are a child */
 };

@@ -2,7 +2,10 @@
  * each step, after L1 was given the old one, and then read: by the connection that wrote, and by another of this
  * process.
  *
- *   ryw [ROAD...]        all of them when none is named */
+ *   ryw [ROAD...]        all of them when none is named
+ *
+ * MT_TOLD=pubsub|stream: by the time that the program knows of a write, others have been told of it (when shimmed).
+ * MT_STEPS: so many steps on each road, at most. */
 #include "async.h"
 
 enum { STEPS = 300 };
@@ -28,6 +31,90 @@ static void get_replies(int n)
                         die("redisGetReply: %s", c->errstr);
                 freeReplyObject(must(r));
         }
+}
+
+/* -------------------------------------------------------------------------------------- what others are told */
+
+static const char   *told_by;
+static redisContext *ear;
+static char          ear_last[64] = "0-0";
+
+static bool names_k(const redisReply *message)
+{
+        return message->type == REDIS_REPLY_STRING && (memmem(message->str, message->len, "1:k", 3) != NULL ||
+                                                       memmem(message->str, message->len, "1:*", 3) != NULL);
+}
+
+/* Everything that was published up to now: then comes the PONG. */
+static bool told_on_channel(void)
+{
+        bool found = false, pong = false;
+
+        redisAppendCommand(ear, "PING");
+        while (!pong) {
+                void       *any = NULL;
+                redisReply *r;
+
+                if (redisGetReply(ear, &any) != REDIS_OK)
+                        die("the ear: %s", ear->errstr);
+                r = must(any);
+                if (r->type != REDIS_REPLY_ARRAY)
+                        die("the ear hears no array");
+                pong = strcmp(r->element[0]->str, "pong") == 0;
+                found |= !pong && r->elements == 3 && names_k(r->element[2]);
+                freeReplyObject(r);
+        }
+        return found;
+}
+
+/* What the last entry says. A flush takes the stream with it, and ids begin where they may have been before. */
+static bool told_last(void)
+{
+        redisReply *r = must(redisCommand(ear, "XREVRANGE mtshim:invalidations + - COUNT 1"));
+        bool        found = r->elements == 1 && names_k(r->element[0]->element[1]->element[1]);
+
+        if (found)
+                snprintf(ear_last, sizeof(ear_last), "%s", r->element[0]->element[0]->str);
+        freeReplyObject(r);
+        return found;
+}
+
+static bool told_in_stream(void)
+{
+        redisReply *r = must(redisCommand(ear, "XREAD COUNT 10000 STREAMS mtshim:invalidations %s", ear_last));
+        bool        found = false;
+
+        for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->element[0]->element[1]->elements; i++) {
+                const redisReply *entry = r->element[0]->element[1]->element[i];
+
+                snprintf(ear_last, sizeof(ear_last), "%s", entry->element[0]->str);
+                found |= names_k(entry->element[1]->element[1]);
+        }
+        freeReplyObject(r);
+        return found;
+}
+
+static bool sweeps(const char *road)
+{
+        return strncmp(road, "flush", 5) == 0 || strcmp(road, "swapdb") == 0;
+}
+
+static void told(const char *road)
+{
+        if (ear == NULL)
+                return;
+        if (!(strcmp(told_by, "stream") == 0 ? (sweeps(road) ? told_last() : told_in_stream()) : told_on_channel()))
+                die("%s: the program knows of the write and others have not been told", road);
+}
+
+static void ear_open(void)
+{
+        told_by = getenv("MT_TOLD");
+        if (told_by == NULL || !shimmed())
+                return;
+        ear = must_connect();
+        if (strcmp(told_by, "pubsub") == 0)
+                freeReplyObject(must(redisCommand(ear, "SUBSCRIBE mtshim:invalidate")));
 }
 
 /* ------------------------------------------------------------------------------------------------------- roads */
@@ -199,6 +286,28 @@ static void by_del(const char *v)
         freeReplyObject(must(redisCommand(c, "UNLINK other k")));
 }
 
+/* Pops from k while it waits for other. */
+static void by_blocking(const char *v)
+{
+        (void)v;
+        freeReplyObject(must(redisCommand(c, "DEL k")));
+        freeReplyObject(must(redisCommand(c, "RPUSH k x")));
+        freeReplyObject(must(redisCommand(c, "BLPOP other k 5")));
+}
+
+/* Several commands in one piece, a transaction among them. */
+static void by_raw_many(const char *v)
+{
+        char text[256];
+        int  len = snprintf(text, sizeof(text),
+                            "*3\r\n$3\r\nSET\r\n$5\r\nother\r\n$1\r\n1\r\n*1\r\n$5\r\nMULTI\r\n"
+                             "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%zu\r\n%s\r\n*1\r\n$4\r\nEXEC\r\n",
+                            strlen(v), v);
+
+        redisAppendFormattedCommand(c, text, (size_t)len);
+        get_replies(4);
+}
+
 /* ------------------------------------------------------------------------------------------------ asynchronous */
 
 static bool answered;
@@ -215,6 +324,7 @@ static void on_set(redisAsyncContext *context, void *reply, void *value)
 
         (void)context;
         must(reply);
+        told("in a callback");
         r = must(redisCommand(d, "GET k"));
         if (r->str == NULL || strcmp(r->str, value) != 0)
                 die("in the callback of SET %s a GET says %s", (char *)value, r->str != NULL ? r->str : "nil");
@@ -289,6 +399,8 @@ static const struct road {
         {"flushdb", by_flushdb, true, false, 50},
         {"flushall", by_flushall, true, false, 50},
         {"del", by_del, true, false, STEPS},
+        {"blocking", by_blocking, true, false, STEPS},
+        {"raw-many", by_raw_many, false, false, STEPS},
         {"async", by_async, false, false, STEPS},
         {"async-argv", by_async_argv, false, false, STEPS},
         {"async-formatted", by_async_formatted, false, false, STEPS},
@@ -314,12 +426,14 @@ static void prime(void)
 
 static void travel(const struct road *road)
 {
-        long long before = server_gets(probe), gets = 0;
-        char      value[2][32];
+        long long   before = server_gets(probe), gets = 0;
+        char        value[2][32];
+        const char *most = getenv("MT_STEPS");
+        int         steps = most != NULL && atoi(most) < road->steps ? atoi(most) : road->steps;
 
         if (!warm(c, probe, "k", 1, 5 * NS_PER_S))
                 die("%s: L1 never answered", road->name);
-        for (int step = 0; step < road->steps; step++) {
+        for (int step = 0; step < steps; step++) {
                 char *v = value[step % 2];
 
                 snprintf(v, sizeof(value[0]), "%s-%d", road->name, step);
@@ -327,6 +441,8 @@ static void travel(const struct road *road)
                         freeReplyObject(must(redisCommand(d, "SET k %s", v)));
                 prime();
                 road->write(v);
+                if (strncmp(road->name, "async", 5) != 0)
+                        told(road->name);
                 expect(road, c, "the writer", v);
                 expect(road, c, "the writer", v);
                 if (!road->alone)
@@ -336,7 +452,7 @@ static void travel(const struct road *road)
         before = server_gets(probe) - before;
         if (shimmed() && before >= gets)
                 die("%s: %lld GETs travelled of %lld: L1 took no part", road->name, before, gets);
-        printf("%s: %d\n", road->name, road->steps);
+        printf("%s: %d\n", road->name, steps);
 }
 
 int main(int argc, char **argv)
@@ -348,7 +464,8 @@ int main(int argc, char **argv)
         c = must_connect();
         d = must_connect();
         probe = must_connect();
-        async_connect();
+        async = async_connect();
+        ear_open();
         freeReplyObject(must(redisCommand(c, "FUNCTION LOAD REPLACE %s", function)));
         for (size_t i = 0; i < NELEMENTS(roads); i++) {
                 bool named = argc < 2;
@@ -362,5 +479,7 @@ int main(int argc, char **argv)
         redisFree(c);
         redisFree(d);
         redisFree(probe);
+        if (ear != NULL)
+                redisFree(ear);
         return 0;
 }

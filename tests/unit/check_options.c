@@ -150,8 +150,15 @@ START_TEST(bad_values)
                  OPTION_l1_ttl},
                 {"MTSHIM_MAX_STALENESS", "19ms",
                  "MTSHIM_MAX_STALENESS='19ms' is not a duration within 20ms..1h; '1s' is used\n", OPTION_max_staleness},
-                {"MTSHIM_INVALIDATION", "stream",
-                 "MTSHIM_INVALIDATION='stream' is not one of tracking|none; 'tracking' is used\n", OPTION_invalidation},
+                {"MTSHIM_INVALIDATION", "streams",
+                 "MTSHIM_INVALIDATION='streams' is not one of tracking|pubsub|stream|none; 'tracking' is used\n",
+                 OPTION_invalidation},
+                {"MTSHIM_INVALIDATION_FALLBACK", "stream",
+                 "MTSHIM_INVALIDATION_FALLBACK='stream' is not one of bypass|pubsub|ttl; 'bypass' is used\n",
+                 OPTION_invalidation_fallback},
+                {"MTSHIM_AUDIT_MAXLEN", "0",
+                 "MTSHIM_AUDIT_MAXLEN='0' is not a number within 1..1000000000; '100000' is used\n",
+                 OPTION_audit_maxlen},
                 {"MTSHIM_RULES", "a", "MTSHIM_RULES: 'a' is skipped: it is not of the form pattern=action\n",
                  OPTION_rules},
         };
@@ -325,7 +332,7 @@ START_TEST(written_and_read_back)
         setenv("MTSHIM_NEGATIVE", "0", 1);
         setenv("MTSHIM_PASSWORD_FILE", "/etc/secret", 1);
         ck_assert_int_eq(load(), 0);
-        ck_assert_uint_eq(options.invalidation, 1);
+        ck_assert_uint_eq(options.invalidation, 3);
         ck_assert(!options.negative);
         first = options;
         for (int id = 0; id < OPTION_COUNT; id++) {
