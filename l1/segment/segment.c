@@ -354,8 +354,8 @@ static bool segment_populate_read(const struct l1 *l1, uint64_t from, uint64_t b
 }
 
 /* Are all pages in memory as it is? A tenth of what populating them takes (2 us for 256 KiB against 23), which a process
- * of a few milliseconds feels, and the kernel maps sixteen around the one that is touched. A page that was swapped out,
- * or is not there, is not told: then populating finds out. */
+ * of a few milliseconds feels, and the kernel maps sixteen around the one that is touched. A page that was swapped
+ * out, or is not there, is not told: then populating finds out. */
 static bool segment_is_in_core(const struct l1 *l1, uint64_t from, uint64_t bytes)
 {
         unsigned char in[SEGMENT_PIECE / SEGMENT_PAGE];
