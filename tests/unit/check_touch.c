@@ -295,6 +295,7 @@ START_TEST(test_touch_refused)
         UNTIL(connections() == 2);
         later(10 * NS_PER_S);
         read_in((uint32_t)_i, "a", 1);
+        later(2 * NS_PER_S);
         usleep(50000);
         ck_assert_int_eq(info_number("commandstats", _i == 0 ? "cmdstat_touch:calls=0,usec=0,usec_per_call=0.00,"
                                                                "rejected_calls="
