@@ -332,8 +332,11 @@ static void session_touch(struct connection *c, enum command_class class, const 
         case COMMAND_OPAQUE:
         case COMMAND_UNKNOWN: session_barrier(c); break;
         case COMMAND_FLUSHDB:
-        case COMMAND_FLUSHALL:
-        case COMMAND_SWAPDB: session_flush(c, class != COMMAND_FLUSHDB); break;
+        case COMMAND_FLUSHALL: session_flush(c, class == COMMAND_FLUSHALL); break;
+        case COMMAND_SWAPDB: /* the server announces it to nobody: a process that has not attached yet does so now */
+                runtime_l1_there();
+                session_flush(c, true);
+                break;
         case COMMAND_RIGHTS: rights_changed(c); break;
         default: break;
         }

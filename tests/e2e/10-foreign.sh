@@ -73,5 +73,17 @@ cli RPUSH go 1 2 >/dev/null
 wait $first && wait $second || { show "$T"/first.out "$T"/second.out; fail "two processes"; }
 ok "two processes that share a segment"
 
+# The server announces SWAPDB to nobody: who sends it does, and be it all that the process ever sends.
+sed 's/await c k new/await c k (nil)/' "$T/watch" >"$T/swapped"
+cli -n 1 FLUSHDB >/dev/null
+cli DEL go >/dev/null
+start shim play <"$T/swapped" >"$T/third.out" 2>&1
+third=$!
+await 5 blocked 1
+shim play <<<$'connect c\ncmd c SWAPDB 0 1' >/dev/null || fail "SWAPDB"
+cli RPUSH go 1 >/dev/null
+wait $third || { show "$T/third.out"; fail "SWAPDB by a process that does nothing else"; }
+ok "SWAPDB by a process that does nothing else"
+
 same race 800 </dev/null || fail "reads that race writes"
 ok "reads that race writes: $(cat "$T/shim.out")"
