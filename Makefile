@@ -78,6 +78,7 @@ FLAGS_asan      := -O1 -g $(CLOCK) -fno-omit-frame-pointer -fsanitize=address,un
 FLAGS_ubsan     := -O1 -g $(CLOCK) -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS_tsan      := -O1 -g $(CLOCK) -fsanitize=thread
 FLAGS_cover     := -O0 -g $(CLOCK) --coverage -fprofile-update=atomic
+FLAGS_fault      = -O2 -g -DMT_FAULT=$(FAULT)
 FLAGS_fuzz      := -O1 -g $(CLOCK) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 CPPFLAGS += -DMTSHIM_LIBDIR='"$(PREFIX)/lib/mtshim"'
@@ -112,8 +113,8 @@ $(CORE): $(foreach f,$(CORE_C),$(call OBJ,$f))
 	$(SAY) AR $@
 	$(Q)rm -f $@ && ar rcsD $@ $^
 
-# One translation unit for the release; one object a file elsewhere.
-ifeq ($(FLAVOUR),release)
+# One translation unit for the release, and where it is built many times; one object a file elsewhere.
+ifneq ($(filter release fault,$(FLAVOUR)),)
 LIB_OBJ := $(BUILD)/gen/mtshim_all.o
 else
 LIB_OBJ := $(foreach f,$(LIB_C),$(call OBJ,$f))
@@ -286,6 +287,12 @@ cover:
 	$(Q)lcov -q --rc lcov_branch_coverage=1 -c -d $(BUILD)/$@/obj -b . --no-external -o $(BUILD)/$@/all.info
 	$(Q)lcov -q --rc lcov_branch_coverage=1 -r $(BUILD)/$@/all.info '*/tests/*' -o $(BUILD)/$@/cover.info
 	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
+# One planted fault each: build/fault-NAME/libmtshim.so, the names are those of l1/base/fault.h.
+FAULTS := $(shell sed -n 's,^ *FAULT_\([a-z_]*\) *\,.*/\*.*,fault-\1,p' l1/base/fault.h)
+.PHONY: $(FAULTS) fault-libraries
+fault-libraries: $(FAULTS)
+$(FAULTS):
+	+$(Q)$(MAKE) FLAVOUR=fault FAULT=$(@:fault-%=%) BUILD=$(BUILD)/$@ $(BUILD)/$@/libmtshim.so
 fuzz:
 	+$(Q)$(call flavour,$@,$(FUZZ:$(BUILD)/%=$(BUILD)/$@/%))
 	$(Q)tests/fuzz/run $(BUILD)/$@ $(SECS) $(TARGET)

@@ -7,6 +7,8 @@
 #include "notice.h"
 #include "thread.h"
 
+#include "../l1/base/fault.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
@@ -330,7 +332,8 @@ static bool watch_confirmed(struct watch *watch, uint64_t now_ns)
         if (!leader_holds(&watch->leader))
                 return false;
         leader_clear_flags(&watch->leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
-        apply_flush(&watch->leader);
+        if (!fault(FAULT_early_epoch) && !(fault(FAULT_no_epoch) && watch->listened))
+                apply_flush(&watch->leader);
         if (watch->listened)
                 mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
         watch_listens(watch, now_ns);
@@ -366,6 +369,8 @@ static bool watch_pong(struct watch *watch, uint64_t now_ns)
 
         if (!fence_pong(&watch->fence, &proved_ns))
                 return watch_judged(watch, SOURCE_MEANINGLESS, now_ns);
+        if (fault(FAULT_fresh_at_arrival))
+                proved_ns = now_ns;
         if (proved_ns != 0) {
                 fence_advance(watch->leader.server, proved_ns, watch_holds, watch);
                 watch->pause_ns = 0;
@@ -392,6 +397,8 @@ static bool watch_replied(struct watch *watch, const struct event *event, uint64
 {
         enum source_result result = source_reply(&watch->source, event);
 
+        if (fault(FAULT_early_epoch) && watch->source.state == SOURCE_ASKED && result == SOURCE_WAIT)
+                apply_flush(&watch->leader);
         if (result == SOURCE_WAIT)
                 return true;
         if (result == SOURCE_IDENTIFIED)

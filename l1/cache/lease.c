@@ -11,6 +11,7 @@
  * twice; (c) see l1_find(). */
 #include "lease.h"
 
+#include "../base/fault.h"
 #include "../segment/process.h"
 #include "counters.h"
 #include "ghost.h"
@@ -38,6 +39,8 @@ bool lease_token(struct l1 *l1, uint64_t *token)
         struct lease_tokens *t = &lease_tokens;
         uint64_t             serial = mt_load_relaxed(&l1->serial), block;
 
+        if (fault(FAULT_tokens_forked) && t->serial != 0)
+                serial = t->serial;
         if (MT_UNLIKELY(t->serial != serial || t->next == t->end)) {
                 if (serial == 0 || mt_load_relaxed(&l1->header->token_block) > LEASE_BLOCK_LAST)
                         return false;
@@ -250,6 +253,8 @@ static bool lease_publish(const struct l1 *l1, const struct l1_lease *lease, str
         uint64_t live = slot_live(l1, slot_tag(word), seg->generation, seg->start + seg->head);
 
         logseg_commit(seg, size, 1, deadline);
+        if (fault(FAULT_no_fill_lease))
+                word = mt_load_acquire(lease->slot);
         /* [B] release: pairs with [A] in l1_find(); whoever sees this slot sees every byte of the item behind it. */
         if (mt_cas_acq_rel(lease->slot, &word, live))
                 return true;
@@ -314,7 +319,7 @@ static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, con
         bool             large = value.len > l1->log_bytes / LEASE_LARGE_SHARE;
         enum logseg_kind kind = (lease->returned || large) && !nil ? LOGSEG_MAIN : LOGSEG_SMALL;
 
-        if (mt_load_relaxed(lease->slot) != lease->pending)
+        if (mt_load_relaxed(lease->slot) != lease->pending && !fault(FAULT_no_fill_lease))
                 return COUNTER_fills_refused;
         if (item_size(key->key.len, value.len, nil) <= l1->whole_bytes || value.len <= l1->piece_bytes)
                 return lease_append_whole(l1, key, lease, kind, value, deadline);

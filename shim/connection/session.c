@@ -21,6 +21,7 @@
 
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/assert.h"
+#include "../../l1/base/fault.h"
 
 #include <strings.h>
 
@@ -227,7 +228,7 @@ static void session_clear(struct connection *c, const uint64_t *hash, uint32_t c
 
         if (l1 == NULL || l1 != runtime_l1_now())
                 return; /* hashed for a segment that this process has let go of */
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = 0; i < count && !fault(FAULT_own_writes); i++)
                 l1_remove(l1, hash[i]);
         l1_count(l1, COUNTER_removes, count);
 }
