@@ -1,6 +1,6 @@
 // build: -shared -ldl
-/* clockstep.c - preloaded: the real-time clock of one process, or of many, steps when a test says so; the machine's does
- * not, and CLOCK_MONOTONIC is nobody's business. MT_CLOCKSTEP names a file whose first eight bytes are the nanoseconds to
+/* clockstep.c - preloaded: the real-time clock of one process, or of many, steps when a test says so; the machine's
+ * does not, and CLOCK_MONOTONIC is left alone. MT_CLOCKSTEP names a file whose first eight bytes are the nanoseconds to
  * add; whoever writes there steps the clocks of all that have it mapped. */
 #include <dlfcn.h>
 #include <fcntl.h>
