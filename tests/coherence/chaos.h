@@ -2,6 +2,7 @@
  *
  *   coherence.c  options, rounds, what must hold       seats.c    worker processes: who sits where, who has died
  *   inject.c     the plan: what is hurt when           hurts.c    the table of injections
+ *   links.c      what stands between programs and server
  *   gauge.c      lease, hits and this machine's haste  fence.c    makes sure that a writer's old connection is gone
  *   report.c     what is printed */
 #ifndef MT_COHERENCE_CHAOS_H
@@ -11,8 +12,12 @@
 #include "servers.h"
 
 enum chaos_link {
-        LINK_UNIX, /* programs reach the server by its socket */
-        LINK_TCP,  /* by a loopback port */
+        LINK_UNIX,     /* programs reach the server by its socket */
+        LINK_TCP,      /* by a loopback port */
+        LINK_PROXY,    /* by a proxy */
+        LINK_NET,      /* in another network namespace */
+        LINK_SENTINEL, /* they ask a sentinel which of two servers it is */
+        LINK_ANY,
 };
 
 enum chaos_mode { MODE_TRACKING, MODE_PUBSUB, MODE_STREAM };
@@ -21,6 +26,11 @@ enum chaos_mode { MODE_TRACKING, MODE_PUBSUB, MODE_STREAM };
 enum chaos_feature {
         HAS_TRACKING = 1u << 0,
         HAS_FOREIGN = 1u << 1, /* somebody without the shim writes: not where writers must announce what they do */
+        HAS_PROXY = 1u << 2,
+        HAS_NET = 1u << 3,
+        HAS_SENTINEL = 1u << 4,
+        HAS_ONE_SERVER = 1u << 5, /* nobody takes its place when it is away */
+        HAS_CLOCKS = 1u << 6,     /* no key has a time to live: the server's clock may step */
         HAS_STREAM = 1u << 7,
 };
 
@@ -35,6 +45,8 @@ struct chaos {
         uint64_t        seed, seconds;
         unsigned        bound_ms; /* 0: the three of them, one after the other */
         enum chaos_mode mode;
+        enum chaos_link wanted; /* LINK_ANY: one after the other, but for LINK_SENTINEL */
+        bool            has_net;
         bool            verbose;
         const char     *build, *library, *only; /* only: names of injections, or NULL */
         char            folder[64];
@@ -49,6 +61,7 @@ struct chaos {
         int             oracle_fd;
         struct oracle  *oracle;
         struct server  *server;
+        struct links   *links;
         struct gauge   *gauge;
         struct fencer  *fencer;
         struct plan    *plan;
@@ -72,6 +85,19 @@ void seats_signal(struct chaos *c, unsigned seat, int signal);
 unsigned seats_of(const struct chaos *c, pid_t pid);
 /* Everybody goes; true when all went by themselves within 15 s. */
 bool seats_clear(struct chaos *c);
+
+/* ------------------------------------------------------------------------------------------------------- links.c */
+
+enum link_side { LINK_PROGRAMS, LINK_SERVERS, LINK_SIDES };
+
+/* The server(s) of a round and the way there: fills in server, address and features. */
+void links_begin(struct chaos *c);
+void links_end(struct chaos *c);
+/* What a worker is told to connect to. */
+void links_address(const struct chaos *c, char *to, size_t size);
+/* In a child that will be a program of that side: its real-time clock steps when links.c says so. more: what else is
+ * preloaded, or "". */
+void links_preload(const struct chaos *c, enum link_side side, const char *more);
 
 /* ------------------------------------------------------------------------------------------------------- fence.c */
 
@@ -114,6 +140,7 @@ enum hurt_takes {
         TAKES_LINK = 1u << 3,
         TAKES_MEMORY = 1u << 4,
         TAKES_CLOCK = 1u << 5,
+        TAKES_ALL = ~0u,
 };
 
 /* One that is there. */
@@ -141,6 +168,26 @@ struct injection {
         /* Called about every millisecond while it is there, or NULL. */
         void (*again)(struct chaos *c, struct hurt *h);
 };
+
+/* links.c: what befalls the way to the server. */
+bool proxy_delays(struct chaos *c, struct hurt *h);
+bool proxy_trickles(struct chaos *c, struct hurt *h);
+bool proxy_stalls(struct chaos *c, struct hurt *h);
+bool proxy_cuts(struct chaos *c, struct hurt *h);
+bool proxy_half_closes(struct chaos *c, struct hurt *h);
+void proxy_changes(struct chaos *c, struct hurt *h);
+void proxy_is_good(struct chaos *c, struct hurt *h);
+bool net_is_silent(struct chaos *c, struct hurt *h);
+bool net_is_down(struct chaos *c, struct hurt *h);
+void net_is_up(struct chaos *c, struct hurt *h);
+bool step_programs(struct chaos *c, struct hurt *h);
+bool step_server(struct chaos *c, struct hurt *h);
+void clocks_are_right(struct chaos *c, struct hurt *h);
+bool failover_by_death(struct chaos *c, struct hurt *h);
+void old_master_returns(struct chaos *c, struct hurt *h);
+bool failover_by_stop(struct chaos *c, struct hurt *h);
+void old_master_wakes(struct chaos *c, struct hurt *h);
+bool failover_by_order(struct chaos *c, struct hurt *h);
 
 /* hurts.c: the table, at most ORACLE_ROWS rows. */
 extern const struct injection injections[];

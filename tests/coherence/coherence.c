@@ -1,12 +1,15 @@
 /* coherence.c - tries to prove promise 2 wrong: programs write and read while everything that can break is broken.
  *
  *   coherence [--seconds S] [--seed N] [--bound-ms MS] [--mode tracking|pubsub|stream] [--build DIR]
- *             [--library FILE] [--only NAME,NAME...] [--list] [--verbose]
+ *             [--library FILE] [--only NAME,NAME...]
+ *             [--link unix|tcp|proxy|net|sentinel] [--list] [--verbose]
  *
  * Without --bound-ms the time is shared by three rounds, at bounds of 1 s, 250 ms and 50 ms. Ends with "N passed, N
  * failed"; one line for each read that must not have been. What a seed decides is what is done when, and who is meant;
  * what the scheduler makes of it is its own affair. */
 #include "chaos.h"
+
+#include "net.h"
 
 #include "l1/base/clock.h"
 
@@ -22,7 +25,7 @@
 enum { CHAOS_FIRST_SERVED_MS = 10000 };
 
 static const char *const mode_names[] = {"tracking", "pubsub", "stream", NULL};
-static const char *const link_names[] = {"unix socket", "TCP"};
+static const char *const link_names[] = {"unix", "tcp", "proxy", "net", "sentinel", "any", NULL};
 
 /* -------------------------------------------------------------------------------------------------------- rounds */
 
@@ -41,22 +44,15 @@ static void chaos_remove_segment(const struct chaos *c)
 
 static void chaos_begin(struct chaos *c, unsigned bound_ms)
 {
-        char                 name[16];
-        struct server_config config = {.folder = c->folder, .name = name};
-
         oracle_clear(c->oracle);
         c->oracle->seed = oracle_seed(c->seed, c->number);
         c->oracle->bound_ns = bound_ms * ORACLE_MS;
         c->features = c->mode == MODE_TRACKING ? HAS_TRACKING | HAS_FOREIGN : c->mode == MODE_STREAM ? HAS_STREAM : 0;
+        c->oracle->no_px = (c->seed + c->number) % 3 == 0;
         c->odd_ends = c->kills = c->stops = 0;
         c->begun_ns = oracle_now_ns();
         snprintf(c->segment, sizeof c->segment, "chaos-%d-%u", (int)getpid(), c->number);
-        snprintf(name, sizeof name, "%u", c->number);
-        c->server = server_create(&config);
-        if (!server_start(c->server, SERVER_DATA_LOST))
-                exit(1);
-        snprintf(c->address, sizeof c->address, "%s",
-                 c->link == LINK_UNIX ? server_socket(c->server) : server_address(c->server));
+        links_begin(c);
         printf("\nround %u: bound %u ms, %s, %s, seed %llu\n", c->number, bound_ms, mode_names[c->mode],
                link_names[c->link], (unsigned long long)c->seed);
         seats_lay(c);
@@ -86,9 +82,17 @@ static void chaos_end(struct chaos *c)
         report_round(c, well);
         gauge_stop(&c->gauge);
         plan_destroy(&c->plan);
-        server_destroy(&c->server);
+        links_end(c);
         chaos_remove_segment(c);
         fflush(stdout);
+}
+
+/* A run of three rounds has three of the four, if it may have a cable. */
+static enum chaos_link chaos_choose_link(const struct chaos *c)
+{
+        static const enum chaos_link links[] = {LINK_UNIX, LINK_PROXY, LINK_TCP, LINK_NET};
+
+        return c->wanted != LINK_ANY ? c->wanted : links[(c->seed + c->number) % (c->has_net ? 4 : 3)];
 }
 
 static void chaos_round(struct chaos *c, unsigned bound_ms, uint64_t seconds)
@@ -96,7 +100,7 @@ static void chaos_round(struct chaos *c, unsigned bound_ms, uint64_t seconds)
         uint64_t until_ns = oracle_now_ns() + seconds * ORACLE_S;
 
         c->number++;
-        c->link = oracle_seed(c->seed, 100 + c->number) / 2 % 2 ? LINK_TCP : LINK_UNIX;
+        c->link = chaos_choose_link(c);
         chaos_begin(c, bound_ms);
         if (chaos_is_served(c)) {
                 do
@@ -129,13 +133,17 @@ static const char *chaos_path(const char *path)
         return whole;
 }
 
-static enum chaos_mode chaos_mode_named(const char *name)
+static unsigned chaos_named(const char *option, const char *name, const char *const *names)
 {
-        for (unsigned i = 0; mode_names[i] != NULL; i++) {
-                if (strcmp(name, mode_names[i]) == 0)
-                        return (enum chaos_mode)i;
+        for (unsigned i = 0; names[i] != NULL; i++) {
+                if (strcmp(name, names[i]) == 0)
+                        return i;
         }
-        errx(2, "no mode '%s': tracking, pubsub or stream", name);
+        fprintf(stderr, "--%s '%s': none of", option, name);
+        for (unsigned i = 0; names[i] != NULL; i++)
+                fprintf(stderr, " %s", names[i]);
+        fprintf(stderr, "\n");
+        exit(2);
 }
 
 static uint64_t chaos_number(const char *option, const char *text)
@@ -151,11 +159,17 @@ static uint64_t chaos_number(const char *option, const char *text)
 static void chaos_options(struct chaos *c, int argc, char **argv)
 {
         static const struct option options[] = {
-                {"seconds", required_argument, NULL, 's'},  {"seed", required_argument, NULL, 'r'},
-                {"bound-ms", required_argument, NULL, 'b'}, {"mode", required_argument, NULL, 'm'},
-                {"build", required_argument, NULL, 'B'},    {"library", required_argument, NULL, 'l'},
-                {"only", required_argument, NULL, 'o'},     {"list", no_argument, NULL, 'L'},
-                {"verbose", no_argument, NULL, 'v'},        {0},
+                {"seconds", required_argument, NULL, 's'},
+                {"seed", required_argument, NULL, 'r'},
+                {"bound-ms", required_argument, NULL, 'b'},
+                {"mode", required_argument, NULL, 'm'},
+                {"build", required_argument, NULL, 'B'},
+                {"library", required_argument, NULL, 'l'},
+                {"only", required_argument, NULL, 'o'},
+                {"list", no_argument, NULL, 'L'},
+                {"verbose", no_argument, NULL, 'v'},
+                {"link", required_argument, NULL, 'k'},
+                {0},
         };
         const char *build = "build", *library = NULL;
         char        beside[4096 + 16];
@@ -166,7 +180,8 @@ static void chaos_options(struct chaos *c, int argc, char **argv)
                 case 's': c->seconds = chaos_number("seconds", optarg); break;
                 case 'r': c->seed = chaos_number("seed", optarg); break;
                 case 'b': c->bound_ms = (unsigned)chaos_number("bound-ms", optarg); break;
-                case 'm': c->mode = chaos_mode_named(optarg); break;
+                case 'm': c->mode = (enum chaos_mode)chaos_named("mode", optarg, mode_names); break;
+                case 'k': c->wanted = (enum chaos_link)chaos_named("link", optarg, link_names); break;
                 case 'B': build = optarg; break;
                 case 'l': library = optarg; break;
                 case 'o': c->only = optarg; break;
@@ -180,9 +195,24 @@ static void chaos_options(struct chaos *c, int argc, char **argv)
         c->library = chaos_path(library != NULL ? library : beside);
 }
 
+/* Where a cable may be laid, all of the run is in network namespaces of its own. */
+static void chaos_seek_net(struct chaos *c)
+{
+        const char *why;
+
+        if (c->wanted != LINK_ANY && c->wanted != LINK_NET)
+                return;
+        c->has_net = net_enter(&why);
+        if (c->has_net)
+                return;
+        printf("no round with a link that is dropped: %s\n", why);
+        if (c->wanted == LINK_NET)
+                exit(77);
+}
+
 int main(int argc, char **argv)
 {
-        static struct chaos c = {.seconds = 60, .seed = 1};
+        static struct chaos c = {.seconds = 60, .seed = 1, .wanted = LINK_ANY};
         const char         *tmp = getenv("TMPDIR");
         char                command[96];
 
@@ -192,6 +222,7 @@ int main(int argc, char **argv)
         snprintf(c.folder, sizeof c.folder, "%s/mtshim-chaos.XXXXXX", tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
         if (mkdtemp(c.folder) == NULL)
                 err(1, "%s", c.folder);
+        chaos_seek_net(&c);
         c.oracle = oracle_create(&c.oracle_fd);
         chaos_run(&c);
         snprintf(command, sizeof command, "rm -rf '%s'", c.folder);

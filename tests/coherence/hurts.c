@@ -162,6 +162,11 @@ static bool fork_all(struct chaos *c, struct hurt *h)
         return true;
 }
 
+static void fork_more(struct chaos *c, struct hurt *h)
+{
+        fork_all(c, h);
+}
+
 /* ------------------------------------------------------------------------------------------------- the server */
 
 static bool stop_server(struct chaos *c, struct hurt *h)
@@ -389,30 +394,49 @@ static void crowd_out(struct chaos *c, struct hurt *h)
 #define DATA    (TAKES_SERVER | TAKES_DATA)
 #define BY_HAND (TAKES_SERVER | TAKES_DATA | TAKES_LINK) /* the hand must be answered */
 #define MEMORY  (TAKES_SERVER | TAKES_MEMORY)
+#define LINK    TAKES_LINK
+#define CLOCK   TAKES_CLOCK
+#define TIME    (TAKES_CLOCK | TAKES_SERVER)
+#define ALL     TAKES_ALL
+#define ONE     HAS_ONE_SERVER
+#define TRACK   HAS_TRACKING
+#define TWO     HAS_SENTINEL
 const struct injection injections[] = {
-        /* name           weight  takes    needs         ms: min, max  apply, heal, again */
-        {"kill-listener",    8, SERVER,  0,               0,  400, kill_listener, nothing_to_heal, kill_listener_again},
-        {"kill-all",         4, SERVER,  0,               0,    0, kill_all, NULL, NULL},
-        {"small-buffer",     4, SERVER,  HAS_TRACKING,  100,  300, small_buffer, usual_buffer, NULL},
-        {"trim-stream",      4, SERVER,  HAS_STREAM,      0,    0, trim_stream, NULL, NULL},
-        {"stop-leader",     10, WORKERS, 0,              20, 1500, stop_leader, go_on, NULL},
-        {"kill-leader",      8, WORKERS, 0,               0,    0, kill_leader, NULL, NULL},
-        {"stop-worker",      6, WORKERS, 0,              20,  800, stop_worker, go_on, NULL},
-        {"kill-worker",      6, WORKERS, 0,               0,    0, kill_worker, NULL, NULL},
-        {"stop-everybody",   3, WORKERS, 0,              20,  800, stop_everybody, all_go_on, NULL},
-        {"kill-everybody",   3, WORKERS, 0,               0,    0, kill_everybody, NULL, NULL},
-        {"fork",             6, 0,       0,               0,    0, fork_all, NULL, NULL},
-        {"stop-server",      6, SERVER,  0,              20,  800, stop_server, continue_server, NULL},
-        {"kill-server",      4, SERVER,  0,               0,  300, kill_server, start_server, NULL},
-        {"end-server",       3, SERVER,  0,               0,  300, end_server, start_server, NULL},
-        {"lose-server",      4, DATA,    0,               0,  300, lose_server, start_empty_server, NULL},
-        {"debug-sleep",      4, SERVER,  0,              20,  800, sleep_server, server_awakes, NULL},
-        {"busy-script",      4, SERVER,  0,              40,  800, busy_script, kill_script, NULL},
-        {"client-pause",     4, SERVER,  0,              20,  800, pause_clients, clients_go_on, NULL},
-        {"flushall",         5, BY_HAND, 0,               0,    0, flush_all, NULL, NULL},
-        {"flushdb",          4, BY_HAND, 0,               0,    0, flush_database, NULL, NULL},
-        {"swapdb",           5, BY_HAND, 0,              20,  500, swap, swap_back, NULL},
-        {"crowd",            5, MEMORY,  0,             200,  800, crowd_in, crowd_out, NULL},
+        /* name           weight  takes    needs   ms: min, max  apply, heal, again */
+        {"kill-listener",     8, SERVER,  0,              0,  400, kill_listener, nothing_to_heal, kill_listener_again},
+        {"kill-all",          4, SERVER,  0,              0,    0, kill_all, NULL, NULL},
+        {"small-buffer",      4, SERVER,  TRACK,        100,  300, small_buffer, usual_buffer, NULL},
+        {"trim-stream",       4, SERVER,  HAS_STREAM,     0,    0, trim_stream, NULL, NULL},
+        {"stop-leader",      10, WORKERS, 0,             20, 1500, stop_leader, go_on, NULL},
+        {"kill-leader",       8, WORKERS, 0,              0,    0, kill_leader, NULL, NULL},
+        {"stop-worker",       6, WORKERS, 0,             20,  800, stop_worker, go_on, NULL},
+        {"kill-worker",       6, WORKERS, 0,              0,    0, kill_worker, NULL, NULL},
+        {"stop-everybody",    3, WORKERS, 0,             20,  800, stop_everybody, all_go_on, NULL},
+        {"kill-everybody",    3, WORKERS, 0,              0,    0, kill_everybody, NULL, NULL},
+        {"fork",              6, 0,       0,            200, 1200, fork_all, nothing_to_heal, fork_more},
+        {"stop-server",       6, SERVER,  ONE,           20,  800, stop_server, continue_server, NULL},
+        {"kill-server",       4, SERVER,  ONE,            0,  300, kill_server, start_server, NULL},
+        {"end-server",        3, SERVER,  ONE,            0,  300, end_server, start_server, NULL},
+        {"lose-server",       4, DATA,    ONE,            0,  300, lose_server, start_empty_server, NULL},
+        {"debug-sleep",       4, SERVER,  ONE,           20,  800, sleep_server, server_awakes, NULL},
+        {"busy-script",       4, SERVER,  ONE,           40,  800, busy_script, kill_script, NULL},
+        {"client-pause",      4, SERVER,  ONE,           20,  800, pause_clients, clients_go_on, NULL},
+        {"flushall",          5, BY_HAND, ONE,            0,    0, flush_all, NULL, NULL},
+        {"flushdb",           4, BY_HAND, ONE,            0,    0, flush_database, NULL, NULL},
+        {"swapdb",            5, BY_HAND, ONE,           20,  500, swap, swap_back, NULL},
+        {"crowd",             5, MEMORY,  ONE,          200,  800, crowd_in, crowd_out, NULL},
+        {"delay",             8, LINK,    HAS_PROXY,    100, 2500, proxy_delays, proxy_is_good, proxy_changes},
+        {"trickle",           6, LINK,    HAS_PROXY,    100, 1500, proxy_trickles, proxy_is_good, proxy_changes},
+        {"stall",             6, LINK,    HAS_PROXY,     20, 1500, proxy_stalls, proxy_is_good, NULL},
+        {"cut",               6, LINK,    HAS_PROXY,      0,    0, proxy_cuts, NULL, NULL},
+        {"half-close",        6, LINK,    HAS_PROXY,      0,  500, proxy_half_closes, proxy_is_good, NULL},
+        {"net-silent",       14, LINK,    HAS_NET,       20,  900, net_is_silent, net_is_up, NULL},
+        {"net-down",         14, LINK,    HAS_NET,       20,  900, net_is_down, net_is_up, NULL},
+        {"clock-programs",    4, CLOCK,   0,             20, 1000, step_programs, clocks_are_right, NULL},
+        {"clock-server",      4, TIME,    HAS_CLOCKS,    20, 1000, step_server, clocks_are_right, NULL},
+        {"failover-death",   20, ALL,     TWO,            0,  500, failover_by_death, old_master_returns, NULL},
+        {"failover-stop",    10, ALL,     TWO,            0,  100, failover_by_stop, old_master_wakes, NULL},
+        {"failover-order",   10, ALL,     TWO,            0,    0, failover_by_order, NULL, NULL},
 };
 /* clang-format on */
 const unsigned injection_count = sizeof injections / sizeof injections[0];

@@ -266,13 +266,13 @@ static void plan_calm(struct chaos *c)
 {
         unsigned ms = PLAN_CALM_MIN_MS + (unsigned)oracle_below(&c->plan->seed, PLAN_CALM_MAX_MS - PLAN_CALM_MIN_MS);
 
-        atomic_store(&c->oracle->calm, true);
+        atomic_store(&c->oracle->calm, CALM_FEW_WRITES);
         chaos_wait(c, 50); /* what was written much until now is read once more */
         plan_event(c, "calm", NULL);
         gauge_calm(c->gauge, true);
         chaos_wait(c, ms);
         gauge_calm(c->gauge, false);
-        atomic_store(&c->oracle->calm, false);
+        atomic_store(&c->oracle->calm, CALM_NOT);
 }
 
 void plan_cycle(struct chaos *c)

@@ -149,13 +149,19 @@ struct seat {
 /* What the hand shall send, and what became of it. */
 enum hand_state { HAND_IDLE, HAND_WANTED, HAND_DONE, HAND_FAILED };
 
+enum oracle_calm {
+        CALM_NOT,
+        CALM_FEW_WRITES,
+        CALM_NO_WRITES,
+};
+
 struct oracle {
         uint64_t         seed, bound_ns;
         uint32_t         keys, database_0_keys; /* [0, those) are in database 0, the rest in database 2 */
         uint32_t         no_px;                 /* 1: no key gets a time to live (the server's clock is moved) */
         _Atomic uint64_t serial;                /* of connections: the next one's */
         _Atomic bool     stop;
-        _Atomic bool     calm;                      /* writers hold back */
+        _Atomic uint32_t calm;                      /* enum oracle_calm */
         _Atomic bool     crowded;                   /* the crowd reads */
         _Atomic uint64_t faults;                    /* bit n: injection n is there, or was less than the bound ago */
         _Atomic uint64_t worst_ns[ORACLE_ROWS + 1]; /* oldest value seen while it was; the last: while none was */
@@ -203,6 +209,13 @@ struct oracle *oracle_map(int fd);
 void oracle_clear(struct oracle *o);
 
 /* ------------------------------------------------------------------------------------------------------- values */
+
+/* Read by the children of one fork alone, and by its writer: what one of them misses, nobody else has brought in before
+ * the other asks. */
+static inline bool oracle_is_of_twins(uint32_t key)
+{
+        return key % 12 == 4;
+}
 
 /* Name of the key; text of the value that sequence has, of the key's size or so. Returns its length. */
 void   oracle_key_name(const struct key *key, char name[24]);

@@ -59,6 +59,9 @@ static uint32_t seats_give_keys(struct chaos *c, uint32_t writer, uint32_t count
 
 static unsigned seats_role(const struct chaos *c, const struct layout *l)
 {
+        /* redis-cli asks no sentinel, and the hand would wait for a master that is none any more. */
+        if (c->link == LINK_SENTINEL && (l->role == SEAT_CLI || l->role == SEAT_HAND))
+                return SEAT_EMPTY;
         if (l->role < SEAT_FOREIGN || (c->features & HAS_FOREIGN))
                 return l->role;
         return l->role == SEAT_FOREIGN ? SEAT_SHIMMED : SEAT_EMPTY;
@@ -71,8 +74,10 @@ static void seats_lay_database(struct chaos *c, uint32_t database, uint32_t *wri
                 struct seat         *seat = &c->oracle->seat[l->seat];
 
                 seat->role = seats_role(c, l);
-                snprintf(seat->address, sizeof seat->address, "%s",
-                         seat->role < SEAT_BARE ? c->address : server_socket(c->server));
+                if (seat->role < SEAT_BARE || c->link == LINK_SENTINEL)
+                        links_address(c, seat->address, sizeof seat->address);
+                else
+                        snprintf(seat->address, sizeof seat->address, "%s", server_socket(c->server));
                 for (unsigned i = 0; i < ORACLE_SEAT_THREADS && l->thread[i].used && seat->role != SEAT_EMPTY; i++) {
                         seat->threads = i + 1;
                         seat->thread[i].database = l->thread[i].database;
@@ -101,7 +106,7 @@ static void seats_shim(const struct chaos *c)
         static const char *const modes[] = {"tracking", "pubsub", "stream"};
         char                     text[160];
 
-        setenv("LD_PRELOAD", c->library, 1);
+        links_preload(c, LINK_PROGRAMS, c->library);
         setenv("MTSHIM_SEGMENT", c->segment, 1);
         setenv("MTSHIM_L1_SIZE", "4M", 1);
         setenv("MTSHIM_INVALIDATION", modes[c->mode], 1);

@@ -6,6 +6,8 @@
  * It may be killed or stopped anywhere; whoever takes the seat next goes on where it was. */
 #include "worker.h"
 
+#include "sentinel.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BURST = 16, BURST_BARE = 4, TWIN_READS = 24, TWIN_BEHIND_US = 30000, HAND_PATIENCE_MS = 20000 };
+enum { BURST = 16, BURST_BARE = 4, TWINS = 4, TWIN_MS = 300, TWIN_REST_US = 100000, HAND_PATIENCE_MS = 20000 };
 
 struct oracle       *oracle;
 struct seat         *seat;
@@ -96,6 +98,45 @@ static redisContext *thread_dial(const char *address, struct timeval timeout)
         return redisConnectWithTimeout(host, atoi(colon + 1), timeout);
 }
 
+/* Who is the master, by the word of the sentinel at this address, and by its own. NULL: nobody, at present. */
+static redisContext *thread_dial_master(const char *sentinel, struct timeval timeout)
+{
+        redisContext *s = thread_dial(sentinel, timeout), *master = NULL;
+        redisReply   *reply = NULL, *role = NULL;
+
+        if (s != NULL && s->err == 0 && redisSetTimeout(s, timeout) == REDIS_OK)
+                reply = redisCommand(s, "SENTINEL get-master-addr-by-name %s", SENTINEL_NAME);
+        if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+                master = redisConnectWithTimeout(reply->element[0]->str, atoi(reply->element[1]->str), timeout);
+        if (master != NULL && master->err == 0 && redisSetTimeout(master, timeout) == REDIS_OK)
+                role = redisCommand(master, "ROLE");
+        if (master != NULL && (role == NULL || role->type != REDIS_REPLY_ARRAY || role->elements == 0 ||
+                               strcmp(role->element[0]->str, "master") != 0)) {
+                redisFree(master);
+                master = NULL;
+        }
+        if (role != NULL)
+                freeReplyObject(role);
+        if (reply != NULL)
+                freeReplyObject(reply);
+        if (s != NULL)
+                redisFree(s);
+        return master;
+}
+
+static void thread_dial_again(struct thread *t, struct timeval timeout)
+{
+        const char *sentinel = strncmp(seat->address, "sentinel:", 9) == 0 ? seat->address + 9 : NULL;
+
+        if (t->c != NULL && sentinel == NULL) {
+                redisReconnect(t->c);
+                return;
+        }
+        if (t->c != NULL)
+                redisFree(t->c);
+        t->c = sentinel != NULL ? thread_dial_master(sentinel, timeout) : thread_dial(seat->address, timeout);
+}
+
 /* Some are patient, some give up while the server only sleeps. */
 static struct timeval thread_patience(struct thread *t)
 {
@@ -112,10 +153,7 @@ static bool thread_connect(struct thread *t)
 
         if (t->writer != NULL && !worker_fence(t->writer))
                 return false;
-        if (t->c == NULL)
-                t->c = thread_dial(seat->address, timeout);
-        else
-                redisReconnect(t->c);
+        thread_dial_again(t, timeout);
         serial = worker_name(t->writer);
         if (t->c != NULL && t->c->err == 0 && redisSetTimeout(t->c, timeout) == REDIS_OK &&
             thread_said_ok(redisCommand(t->c, "CLIENT SETNAME coh-%llu", (unsigned long long)serial)) &&
@@ -205,7 +243,7 @@ void thread_read(struct thread *t, uint32_t key)
 }
 
 /* Of the thread's database, all alike; of a third of the reads, what is in front. */
-static uint32_t thread_pick(struct thread *t)
+static uint32_t thread_pick_any(struct thread *t)
 {
         uint32_t first = t->note->database == 0 ? 0 : oracle->database_0_keys;
         uint32_t count = t->note->database == 0 ? oracle->database_0_keys : oracle->keys - oracle->database_0_keys;
@@ -214,53 +252,78 @@ static uint32_t thread_pick(struct thread *t)
         return first + (oracle_below(&t->seed, 3) != 0 || a < b ? a : b);
 }
 
-/* -------------------------------------------------------------------------------------------------------- twins */
-
-/* Both sides of a fork read the same keys in the same order, one a little behind the other: whatever they draw alike
- * for what they miss, they draw for the same key, and where replies take their time a write comes in between. */
-static void twin_reads(struct thread *t, uint64_t seed)
+static uint32_t thread_pick(struct thread *t)
 {
-        t->seed = seed;
-        for (int i = 0; i < TWIN_READS && t->up && !worker_stops(); i++)
-                thread_read(t, thread_pick(t));
+        uint32_t key;
+
+        do
+                key = thread_pick_any(t);
+        while (oracle_is_of_twins(key));
+        return key;
 }
 
-__attribute__((noreturn)) static void twin_life(struct thread *t, uint64_t seed, int ready)
+/* -------------------------------------------------------------------------------------------------------- twins */
+
+/* Children of one fork read the same key again and again: whatever they draw alike for what they miss, they draw for that
+ * key. Their parent writes it twice or more in a row, so that a write comes in between while the reply of one is on its
+ * way and another misses; and then not for a while, so that what is kept wrongly then is seen to be old. */
+__attribute__((noreturn)) static void twin_life(struct thread *t, uint32_t key, int ready, uint64_t life_ns)
 {
+        uint64_t until_ns;
+
         alarm(10);
-        t->c = NULL; /* the other side's */
+        t->c = NULL; /* the parent's */
         t->up = false;
         t->writer = NULL;
         memset(t->own, 0, sizeof t->own);
         memset(t->seen, 0, ORACLE_KEYS * sizeof *t->seen);
         while (!t->up && !worker_stops())
                 thread_connect(t);
-        if (write(ready, "", 1) == 1) {
-                worker_pause_us((unsigned)oracle_below(&seed, TWIN_BEHIND_US));
-                twin_reads(t, oracle_seed(seed, 0));
+        until_ns = oracle_now_ns() + life_ns;
+        if (write(ready, "", 1) != 1)
+                _exit(1);
+        while (oracle_now_ns() < until_ns && t->up && !worker_stops()) {
+                for (int i = 0; i < BURST && t->up; i++)
+                        thread_read(t, key);
+                worker_pause_us((unsigned)oracle_below(&t->seed, 100));
         }
         _exit(0);
 }
 
+static void twins_write(struct thread *t, uint32_t key, uint64_t life_ns)
+{
+        uint64_t until_ns = oracle_now_ns() + life_ns;
+        unsigned rest_us = (unsigned)(oracle->bound_ns / 1000 < TWIN_REST_US ? oracle->bound_ns / 1000 : TWIN_REST_US);
+
+        while (oracle_now_ns() < until_ns && !worker_stops()) {
+                for (unsigned times = 2 + (unsigned)oracle_below(&t->seed, 2); times > 0 && t->up; times--)
+                        write_key(t, key);
+                worker_pause_us(rest_us * 5 / 4);
+        }
+}
+
 static void thread_fork(struct thread *t)
 {
-        uint64_t seed = oracle_draw(&t->seed), other = seed;
-        int      ready[2];
-        pid_t    pid;
-        char     byte;
+        const uint64_t life_ns = TWIN_MS * ORACLE_MS;
+        uint32_t       key = t->writer != NULL ? t->writer->first : 0;
+        int            ready[2], children = 0;
+        char           byte;
 
-        if (pipe2(ready, O_CLOEXEC) != 0)
+        while (t->writer != NULL && !oracle_is_of_twins(key))
+                key++;
+        if (t->writer == NULL || pipe2(ready, O_CLOEXEC) != 0)
                 return;
-        pid = fork();
-        if (pid == 0)
-                twin_life(t, seed, ready[1]);
-        close(ready[1]);
-        oracle_below(&other, TWIN_BEHIND_US);
-        if (pid > 0 && read(ready[0], &byte, 1) == 1) {
+        for (pid_t pid; children < TWINS && (pid = fork()) >= 0; children++) {
+                if (pid == 0)
+                        twin_life(t, key, ready[1], life_ns);
                 atomic_fetch_add(&seat->forks, 1);
-                twin_reads(t, oracle_seed(other, 0));
         }
+        close(ready[1]);
+        while (children > 0 && read(ready[0], &byte, 1) == 1)
+                children--;
         close(ready[0]);
+        if (children == 0)
+                twins_write(t, key, life_ns);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- life */

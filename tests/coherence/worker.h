@@ -40,6 +40,7 @@ uint64_t worker_name(struct writer *writer);
 void thread_drop(struct thread *t);
 void thread_read(struct thread *t, uint32_t key);
 
+void write_key(struct thread *t, uint32_t number);
 /* Perhaps write one of the thread's keys, and perhaps read it. */
 void write_turn(struct thread *t);
 /* Which key, when its turn has come to be written; NO_WRITER: not now. */

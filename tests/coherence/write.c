@@ -222,7 +222,7 @@ static const struct way {
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
-static void write_key(struct thread *t, uint32_t number)
+void write_key(struct thread *t, uint32_t number)
 {
         struct key       *key = &oracle->key[number];
         struct writing    w = {.c = t->c, .text = t->text};
@@ -257,9 +257,9 @@ static void write_key(struct thread *t, uint32_t number)
 uint32_t write_pick(struct thread *t)
 {
         const struct writer *w = t->writer;
-        uint32_t             i = 0;
+        uint32_t             i = 0, calm = atomic_load(&oracle->calm);
 
-        if (atomic_load(&oracle->calm) && oracle_below(&t->seed, 20) != 0)
+        if (calm == CALM_NO_WRITES || (calm == CALM_FEW_WRITES && oracle_below(&t->seed, 20) != 0))
                 return NO_WRITER;
         for (uint32_t at = 0; at < w->count; at++) {
                 if (atomic_load(&oracle->key[w->first + at].sent) == 0)
