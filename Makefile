@@ -9,6 +9,7 @@
 #   make lint          rooms, style, scripts          make abi          exports and dependencies of the products
 #   make torture       kill -9 against the segment    make model        the slot protocol, exhaustively
 #   make chaos         every read against the bound, while everything that can break breaks
+#   make chaos-planted does it find what is broken on purpose? FAULT=NAME: that alone (l1/base/fault.h)
 #   make differential  the same commands, bare and shimmed
 #   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
@@ -25,7 +26,8 @@
 # compiler's warnings do not stop the build), SECS=30 (torture, and each fuzz target; there also NAME=SECS,...,REST, and
 # 0 merges what was learnt into the corpus that is kept), TARGET (fuzz: those alone), SEED (torture, chaos), HIREDIS=1.2
 # (e2e with the one of deps-matrix), QUICK=1 (bench in a minute, for a look), BOUND_MS= and MODE= (chaos: at that bound
-# alone; tracking, pubsub or stream), ONLY=NAME,... (chaos: those injections alone).
+# alone; tracking, pubsub or stream), ONLY=NAME,... (chaos: those injections alone), LINK=unix, tcp, proxy, net or
+# sentinel (chaos: that way to the server).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -289,8 +291,7 @@ cover:
 	$(Q)lcov --rc lcov_branch_coverage=1 --list $(BUILD)/$@/cover.info
 # One planted fault each: build/fault-NAME/libmtshim.so, the names are those of l1/base/fault.h.
 FAULTS := $(shell sed -n 's,^ *FAULT_\([a-z_]*\) *\,.*/\*.*,fault-\1,p' l1/base/fault.h)
-.PHONY: $(FAULTS) fault-libraries
-fault-libraries: $(FAULTS)
+.PHONY: $(FAULTS)
 $(FAULTS):
 	+$(Q)$(MAKE) FLAVOUR=fault FAULT=$(@:fault-%=%) BUILD=$(BUILD)/$@ $(BUILD)/$@/libmtshim.so
 fuzz:
@@ -330,9 +331,12 @@ abi: all
 	$(Q)tests/abi/run $(BUILD)
 torture model: alone-programs
 	$(Q)$(BUILD)/$@/$@ $(if $(filter torture,$@),--seconds $(SECS) --seed $(SEED))
-chaos: all chaos-programs
+chaos: all chaos-programs programs
 	$(Q)$(BUILD)/coherence/coherence --build $(BUILD) --seconds $(SECS) --seed $(SEED) $(if $(BOUND_MS),--bound-ms $(BOUND_MS)) \
-	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY))
+	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY)) $(if $(LINK),--link $(LINK))
+.PHONY: chaos-planted
+chaos-planted: all chaos-programs programs
+	+$(Q)tests/coherence/planted $(BUILD) $(FAULT)
 bench: all bench-programs
 	$(Q)bench/run $(BUILD) $(if $(QUICK),quick,full)
 bench-check: all bench-programs $(HOSTS)

@@ -45,8 +45,8 @@ struct chaos {
         uint64_t        seed, seconds;
         unsigned        bound_ms; /* 0: the three of them, one after the other */
         enum chaos_mode mode;
-        enum chaos_link wanted; /* LINK_ANY: one after the other, but for LINK_SENTINEL */
-        bool            has_net;
+        enum chaos_link wanted;               /* LINK_ANY: one after the other, but for LINK_SENTINEL */
+        bool            has_net, until_found; /* end with the first cycle in which a read was wrong */
         bool            verbose;
         const char     *build, *library, *only; /* only: names of injections, or NULL */
         char            folder[64];
@@ -175,7 +175,6 @@ bool proxy_trickles(struct chaos *c, struct hurt *h);
 bool proxy_stalls(struct chaos *c, struct hurt *h);
 bool proxy_cuts(struct chaos *c, struct hurt *h);
 bool proxy_half_closes(struct chaos *c, struct hurt *h);
-void proxy_changes(struct chaos *c, struct hurt *h);
 void proxy_is_good(struct chaos *c, struct hurt *h);
 bool net_is_silent(struct chaos *c, struct hurt *h);
 bool net_is_down(struct chaos *c, struct hurt *h);

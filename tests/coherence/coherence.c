@@ -1,12 +1,13 @@
 /* coherence.c - tries to prove promise 2 wrong: programs write and read while everything that can break is broken.
  *
  *   coherence [--seconds S] [--seed N] [--bound-ms MS] [--mode tracking|pubsub|stream] [--build DIR]
- *             [--library FILE] [--only NAME,NAME...]
- *             [--link unix|tcp|proxy|net|sentinel] [--list] [--verbose]
+ *             [--link unix|tcp|proxy|net|sentinel] [--library FILE] [--only NAME,NAME...] [--until-found]
+ *             [--list] [--verbose]
  *
- * Without --bound-ms the time is shared by three rounds, at bounds of 1 s, 250 ms and 50 ms. Ends with "N passed, N
- * failed"; one line for each read that must not have been. What a seed decides is what is done when, and who is meant;
- * what the scheduler makes of it is its own affair. */
+ * Without --link each round has another way to the server, but for the sentinel, whose rounds are asked for. Without
+ * --bound-ms the time is shared by three rounds, at bounds of 1 s, 250 ms and 50 ms. --until-found: a round ends when
+ * a read was wrong. Ends with "N passed, N failed"; one line for each read that must not have been. What a seed decides
+ * is what is done when, and who is meant; what the scheduler makes of it is its own affair. */
 #include "chaos.h"
 
 #include "net.h"
@@ -105,7 +106,7 @@ static void chaos_round(struct chaos *c, unsigned bound_ms, uint64_t seconds)
         if (chaos_is_served(c)) {
                 do
                         plan_cycle(c);
-                while (oracle_now_ns() < until_ns);
+                while (oracle_now_ns() < until_ns && !(c->until_found && atomic_load(&c->oracle->findings) != 0));
         }
         chaos_end(c);
 }
@@ -159,17 +160,12 @@ static uint64_t chaos_number(const char *option, const char *text)
 static void chaos_options(struct chaos *c, int argc, char **argv)
 {
         static const struct option options[] = {
-                {"seconds", required_argument, NULL, 's'},
-                {"seed", required_argument, NULL, 'r'},
-                {"bound-ms", required_argument, NULL, 'b'},
-                {"mode", required_argument, NULL, 'm'},
-                {"build", required_argument, NULL, 'B'},
-                {"library", required_argument, NULL, 'l'},
-                {"only", required_argument, NULL, 'o'},
-                {"list", no_argument, NULL, 'L'},
-                {"verbose", no_argument, NULL, 'v'},
-                {"link", required_argument, NULL, 'k'},
-                {0},
+                {"seconds", required_argument, NULL, 's'},  {"seed", required_argument, NULL, 'r'},
+                {"bound-ms", required_argument, NULL, 'b'}, {"mode", required_argument, NULL, 'm'},
+                {"build", required_argument, NULL, 'B'},    {"library", required_argument, NULL, 'l'},
+                {"only", required_argument, NULL, 'o'},     {"list", no_argument, NULL, 'L'},
+                {"verbose", no_argument, NULL, 'v'},        {"link", required_argument, NULL, 'k'},
+                {"until-found", no_argument, NULL, 'u'},    {0},
         };
         const char *build = "build", *library = NULL;
         char        beside[4096 + 16];
@@ -185,6 +181,7 @@ static void chaos_options(struct chaos *c, int argc, char **argv)
                 case 'B': build = optarg; break;
                 case 'l': library = optarg; break;
                 case 'o': c->only = optarg; break;
+                case 'u': c->until_found = true; break;
                 case 'v': c->verbose = true; break;
                 case 'L': plan_list(); exit(0);
                 default: errx(2, "see the head of tests/coherence/coherence.c");
