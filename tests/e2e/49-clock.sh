@@ -53,10 +53,10 @@ connect c
 warm c k
 warm c stays
 hit c k
-shell printf '\\0\\0\\0\\0\\0\\0\\0\\377' | dd of=$MT_CLOCKSTEP conv=notrunc status=none
+run printf '\\0\\0\\0\\0\\0\\0\\0\\377' | dd of=$MT_CLOCKSTEP conv=notrunc status=none
 hit c stays
 sleep 600
 cmd c GET k
-shell printf '\\0\\0\\0\\0\\0\\0\\0\\1' | dd of=$MT_CLOCKSTEP conv=notrunc status=none
+run printf '\\0\\0\\0\\0\\0\\0\\0\\1' | dd of=$MT_CLOCKSTEP conv=notrunc status=none
 cmd c GET stays
 E2
