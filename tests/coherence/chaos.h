@@ -175,7 +175,6 @@ bool proxy_trickles(struct chaos *c, struct hurt *h);
 bool proxy_stalls(struct chaos *c, struct hurt *h);
 bool proxy_cuts(struct chaos *c, struct hurt *h);
 bool proxy_half_closes(struct chaos *c, struct hurt *h);
-void proxy_changes(struct chaos *c, struct hurt *h);
 void proxy_is_good(struct chaos *c, struct hurt *h);
 bool net_is_silent(struct chaos *c, struct hurt *h);
 bool net_is_down(struct chaos *c, struct hurt *h);

@@ -1,12 +1,13 @@
 /* coherence.c - tries to prove promise 2 wrong: programs write and read while everything that can break is broken.
  *
  *   coherence [--seconds S] [--seed N] [--bound-ms MS] [--mode tracking|pubsub|stream] [--build DIR]
- *             [--library FILE] [--only NAME,NAME...]
- *             [--link unix|tcp|proxy|net|sentinel] [--list] [--verbose]
+ *             [--link unix|tcp|proxy|net|sentinel] [--library FILE] [--only NAME,NAME...] [--until-found]
+ *             [--list] [--verbose]
  *
- * Without --bound-ms the time is shared by three rounds, at bounds of 1 s, 250 ms and 50 ms. Ends with "N passed, N
- * failed"; one line for each read that must not have been. What a seed decides is what is done when, and who is meant;
- * what the scheduler makes of it is its own affair. */
+ * Without --link each round has another way to the server, but for the sentinel, whose rounds are asked for. Without
+ * --bound-ms the time is shared by three rounds, at bounds of 1 s, 250 ms and 50 ms. --until-found: a round ends when
+ * a read was wrong. Ends with "N passed, N failed"; one line for each read that must not have been. What a seed decides
+ * is what is done when, and who is meant; what the scheduler makes of it is its own affair. */
 #include "chaos.h"
 
 #include "net.h"

@@ -14,16 +14,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LINKS_PATIENCE_MS = 20000, LINKS_SETTLE_MS = 2000, LINKS_CLIENTS_MS = 2500, LINKS_CHANGE_MS = 300 };
+enum { LINKS_PATIENCE_MS = 20000, LINKS_SETTLE_MS = 2000, LINKS_CLIENTS_MS = 2500 };
 
 struct links {
-        struct proxy       proxy;
-        struct proxy_fault fault;
-        struct sentinel    sentinel;
-        struct server     *replica;                /* LINK_SENTINEL: the one that is not chaos->server */
-        char               clock[LINK_SIDES][128]; /* files that clockstep maps */
-        int64_t           *step_ns[LINK_SIDES];
-        char               clockstep[4096];
+        struct proxy    proxy;
+        struct sentinel sentinel;
+        struct server  *replica;                /* LINK_SENTINEL: the one that is not chaos->server */
+        char            clock[LINK_SIDES][128]; /* files that clockstep maps */
+        int64_t        *step_ns[LINK_SIDES];
+        char            clockstep[4096];
 };
 
 __attribute__((noreturn)) static void links_cannot(const char *what)
@@ -179,29 +178,18 @@ void links_end(struct chaos *c)
 
 /* --------------------------------------------------------------------------------------------------- the proxy */
 
-/* favoured: the way that is meant in half of the cases. */
+/* favoured: the way that is meant in most cases. In most cases only some connections are. */
 static void links_proxy(struct chaos *c, struct hurt *h, enum proxy_kind kind, uint32_t favoured, uint32_t ms)
 {
-        static const uint32_t shares[] = {100, 50, 50, 25};
-        const uint32_t        ways[] = {favoured, favoured, PROXY_BOTH, PROXY_BOTH - favoured};
-        struct proxy_fault   *fault = &c->links->fault;
+        static const uint32_t shares[] = {100, 50, 50, 50};
+        const uint32_t        ways[] = {favoured, favoured, favoured, PROXY_BOTH, PROXY_BOTH - favoured};
+        struct proxy_fault    fault = {.kind = kind, .ms = ms};
 
-        *fault = (struct proxy_fault){.kind = kind, .ms = ms};
-        fault->ways = ways[oracle_below(&h->seed, 4)];
-        fault->share = shares[oracle_below(&h->seed, 4)];
-        proxy_fault(&c->links->proxy, fault);
-        h->next_ns = oracle_now_ns() + LINKS_CHANGE_MS * ORACLE_MS;
+        fault.ways = ways[oracle_below(&h->seed, 5)];
+        fault.share = shares[oracle_below(&h->seed, 4)];
+        proxy_fault(&c->links->proxy, &fault);
         if (c->verbose)
-                printf("         %u%% of the connections, ways %u, %u ms\n", fault->share, fault->ways, fault->ms);
-}
-
-/* From time to time it befalls others. */
-void proxy_changes(struct chaos *c, struct hurt *h)
-{
-        if (oracle_now_ns() < h->next_ns)
-                return;
-        h->next_ns += LINKS_CHANGE_MS * ORACLE_MS;
-        proxy_fault(&c->links->proxy, &c->links->fault);
+                printf("         %u%% of the connections, ways %u, %u ms\n", fault.share, fault.ways, fault.ms);
 }
 
 /* Up to two and a half bounds, longer than a lease lasts; it is there for some time when the first bytes arrive. */
@@ -217,7 +205,7 @@ bool proxy_delays(struct chaos *c, struct hurt *h)
 
 bool proxy_trickles(struct chaos *c, struct hurt *h)
 {
-        links_proxy(c, h, PROXY_TRICKLE, PROXY_TO_SERVER, 2 + (uint32_t)oracle_below(&h->seed, 8));
+        links_proxy(c, h, PROXY_TRICKLE, PROXY_TO_SERVER, 3 + (uint32_t)oracle_below(&h->seed, 6));
         return true;
 }
 

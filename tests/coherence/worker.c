@@ -264,9 +264,9 @@ static uint32_t thread_pick(struct thread *t)
 
 /* -------------------------------------------------------------------------------------------------------- twins */
 
-/* Children of one fork read the same key again and again: whatever they draw alike for what they miss, they draw for that
- * key. Their parent writes it twice or more in a row, so that a write comes in between while the reply of one is on its
- * way and another misses; and then not for a while, so that what is kept wrongly then is seen to be old. */
+/* Children of one fork read the same key again and again: whatever they draw alike for what they miss, they draw for
+ * that key. Their parent writes it twice or more in a row, so that a write comes in between while the reply of one is
+ * on its way and another misses; and then not for a while, so that what is kept wrongly then is seen to be old. */
 __attribute__((noreturn)) static void twin_life(struct thread *t, uint32_t key, int ready, uint64_t life_ns)
 {
         uint64_t until_ns;

@@ -27,11 +27,11 @@ follow() { s REPLICAOF 127.0.0.1 $PORT; until role master_link_status:up; do sle
 alone() { s REPLICAOF NO ONE; }
 has() { until [ "\$(redis-cli -s $SOCK GET k)" = "\$1" ]; do sleep 0.02; done; }
 E2
-sh=". $T/sh;"
+echo 'eval "$1"' >>"$T/sh"
 
 cases() { # how it loads
         case_same "$1: a full resync replaces what a connection reads" <<E2
-run $sh m FLUSHALL; m SET k master
+run sh $T/sh "m FLUSHALL; m SET k master"
 foreign SET k own
 foreign SET only here
 connect c
@@ -39,15 +39,15 @@ warm c k
 warm c only
 hit c k
 hit c only
-run $sh follow
+run sh $T/sh "follow"
 await c k master
 await c only (nil)
 warm c k
 hit c k
-run $sh alone
+run sh $T/sh "alone"
 E2
         case_same "$1: a replica's connections hear of what its master is told" <<E2
-run $sh m FLUSHALL; m SET k master; follow
+run sh $T/sh "m FLUSHALL; m SET k master; follow"
 connect c
 warm c k
 hit c k
@@ -55,41 +55,41 @@ cmd c SET k refused
 cmd c GET k
 warm c k
 hit c k
-run $sh m SET k next; has next
+run sh $T/sh "m SET k next; has next"
 await c k next
 warm c k
-run $sh m DEL k; has ''
+run sh $T/sh "m DEL k; has ''"
 await c k (nil)
 warm c k
-run $sh m SET k again PX 600000; has again
+run sh $T/sh "m SET k again PX 600000; has again"
 await c k again
-run $sh alone
+run sh $T/sh "alone"
 E2
         case_same "$1: what was written after the promotion goes with the old master's return" <<E2
-run $sh m FLUSHALL; m SET k master; follow; alone
+run sh $T/sh "m FLUSHALL; m SET k master; follow; alone"
 foreign SET k promoted
 connect c
 warm c k
 hit c k
-run $sh m SET k other; follow
+run sh $T/sh "m SET k other; follow"
 await c k other
 warm c k
 hit c k
-run $sh alone
+run sh $T/sh "alone"
 E2
         case_same "$1: a resync with the same master that was away for too long" <<E2
-run $sh m FLUSHALL; m SET k before; follow
+run sh $T/sh "m FLUSHALL; m SET k before; follow"
 connect c
 warm c k
 hit c k
-run $sh m CONFIG SET repl-diskless-sync yes; s REPLICAOF 127.0.0.1 1
+run sh $T/sh "m CONFIG SET repl-diskless-sync yes; s REPLICAOF 127.0.0.1 1"
 warm c k
 hit c k
-run $sh m SET k after; for i in 1 2 3; do head -c 20000 /dev/zero | redis-cli -p $PORT -x SET big >/dev/null; done; follow
+run sh $T/sh "m SET k after; for i in 1 2 3; do head -c 20000 /dev/zero | redis-cli -p $PORT -x SET big >/dev/null; done; follow"
 await c k after
 warm c k
 hit c k
-run $sh alone
+run sh $T/sh "alone"
 E2
 }
 for load in disabled swapdb; do
