@@ -142,7 +142,8 @@ readerreply w
 readerreply w
 E2
 mapfile -t held < <(grep -i reply "$T/held")
-[[ ${#held[@]} -eq 3 && ${held[0]} == *NULL && ${held[1]} == *OK && ${held[2]} == *NULL ]] || { show "$T/held"; fail "a reply that is held back"; }
+[[ ${#held[@]} -eq 3 && ${held[0]} == *NULL && ${held[1]} == *OK && ${held[2]} == *NULL ]] ||
+        { show "$T/held"; fail "a reply that is held back"; }
 ok "a write's reply waits for its announcement's"
 
 # A connection breaks with a write on its way: whether others were told nobody knows, so the next announcement tells everything.

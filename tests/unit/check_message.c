@@ -340,7 +340,8 @@ START_TEST(from_a_stream)
         static const char        text[] = "*1\r\n*2\r\n$3\r\nstr\r\n*3\r\n"
                                           "*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nm\r\n$10\r\n1R x 1\n1:a\r\n"
                                           "*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nn\r\n$10\r\n1R x 2\n1:b\r\n"
-                                          "*2\r\n$3\r\n2-0\r\n*4\r\n$1\r\nn\r\n$1\r\nm\r\n$1\r\nm\r\n$10\r\n1R x 3\n1:c\r\n"
+                                          "*2\r\n$3\r\n2-0\r\n*4\r\n$1\r\nn\r\n$1\r\nm\r\n"
+                                          "$1\r\nm\r\n$10\r\n1R x 3\n1:c\r\n"
                                           "*4\r\n$6\r\nlength\r\n:3\r\n$11\r\nfirst-entry\r\n*2\r\n$3\r\n1-0\r\n*0\r\n";
         static const char *const wanted = "word\nentry 1-0\nannounced x 1\nremove a\nentry 1-1\nmalformed\nentry 2-0\n"
                                           "announced x 3\nremove c\narray 1\nword length\nword 3\nword first-entry\n"
