@@ -4,8 +4,9 @@
  *   the time that the listener's thread and the server stood in the run queue, by /proc/PID/schedstat;
  *   how late a witness, a thread on each processor that does nothing but sleep for a millisecond, wakes up.
  *
- * All these are sums that only grow; a lease that is not current is excused when they grew by a quarter of the bound in
- * the last two bounds. */
+ * All these are sums that only grow. What a PONG proves is half a bound old at most, where nobody waits; so a lease
+ * that is not current is excused if they grew by the other half, less what the coarse clock lags, in the last bound and
+ * a half. */
 #include "chaos.h"
 
 #include "invalidation/invalidation.h"
@@ -22,7 +23,7 @@
 
 enum { GAUGE_WITNESSES = 8, GAUGE_RING = 8192, GAUGE_SHARE_MS = 20, GAUGE_HITS = 20 };
 #define GAUGE_TICK_NS NS_PER_MS
-#define GAUGE_LATE_NS (NS_PER_MS / 2) /* a timer's own slack */
+#define GAUGE_LATE_NS (2 * NS_PER_MS) /* less is every timer's */
 
 /* How long one thread has stood in the run queue. */
 struct queue {
@@ -204,13 +205,15 @@ static void gauge_look_at_machine(struct gauge *g, const struct server_shm *serv
 
 static bool gauge_excused(const struct gauge *g)
 {
-        uint64_t bound_ms = g->chaos->oracle->bound_ns / NS_PER_MS, back = 2 * bound_ms;
+        uint64_t bound_ns = g->chaos->oracle->bound_ns, back = bound_ns * 3 / 2 / GAUGE_TICK_NS,
+                 slack_ns = bound_ns / 2;
 
+        slack_ns -= slack_ns > clock_tick_ns() ? clock_tick_ns() : 0;
         if (back > GAUGE_RING - 1)
                 back = GAUGE_RING - 1;
         if (back > g->tick)
                 back = g->tick;
-        return g->busy[g->tick % GAUGE_RING] - g->busy[(g->tick - back) % GAUGE_RING] >= bound_ms * NS_PER_MS / 4;
+        return g->busy[g->tick % GAUGE_RING] - g->busy[(g->tick - back) % GAUGE_RING] >= slack_ns;
 }
 
 static void gauge_share(struct gauge *g, bool calm, bool spoilt, uint64_t hits, uint64_t gets)

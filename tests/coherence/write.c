@@ -220,7 +220,7 @@ static const struct way {
         {write_getdel, ENTRY_DELETE, false},     {write_expire_now, ENTRY_DELETE, false},
 };
 
-/* In calm the first few of them: after a script a reader hurries the listener, which would hide one that is too slow. */
+/* In calm the first few of them: after a script a reader hurries the listener, which would hide that it is slow. */
 enum { WAYS = sizeof ways / sizeof ways[0], WAYS_IN_CALM = 7 };
 
 void write_key(struct thread *t, uint32_t number)
