@@ -13,21 +13,26 @@ struct reference_row {
 
 static void owed_put(struct owed_queue *q, const struct reference_row *row)
 {
+        uint32_t added = 0;
+
         ck_assert(owed_begin(q, row->class, row->argument));
-        for (uint32_t i = 0; i < row->count; i++)
-                ck_assert(owed_add(q, row->first + i));
+        while (added < row->count && owed_add(q, row->first + added))
+                added++;
+        ck_assert_uint_eq(added, row->count);
 }
 
 static void owed_expect(struct owed_queue *q, const struct reference_row *row)
 {
         struct owed_row got;
+        uint32_t        same = 0; /* one assertion for all: libcheck writes a file at each */
 
         ck_assert(owed_take(q, &got));
         ck_assert_int_eq(got.class, row->class);
         ck_assert_uint_eq(got.argument, row->argument);
         ck_assert_uint_eq(got.count, row->count);
-        for (uint32_t i = 0; i < row->count; i++)
-                ck_assert_uint_eq(got.hash[i], row->first + i);
+        while (same < row->count && got.hash[same] == row->first + same)
+                same++;
+        ck_assert_uint_eq(same, row->count);
 }
 
 START_TEST(rows_come_back_in_order)
