@@ -122,8 +122,7 @@ static bool link_append(struct link *link, uint32_t *end, const char *bytes, siz
 {
         if (len > LINK_OUT_MAX - *end)
                 return false;
-        if (len > 0)
-                memcpy(link->out + *end, bytes, len);
+        mt_copy_secret(link->out + *end, bytes, len);
         *end += (uint32_t)len;
         return true;
 }

@@ -187,11 +187,17 @@ static bool tls_make_socket(void)
  * not, nothing is to happen at its exit that would not have happened without us. */
 static bool tls_set_up(void)
 {
-        void *library = tls_library();
+        static bool
+                registered; /* inherited by a child, as the handlers are; set first: twice would hang, never is safe */
+        void   *library = tls_library();
 
-        return library != NULL && tls_resolve(library) && tls_openssl.OPENSSL_init_ssl(TLS_INIT_NO_ATEXIT, NULL) == 1 &&
-               tls_make_socket() && pthread_atfork(tls_before_fork, tls_leave, tls_leave) == 0 &&
-               atexit(tls_at_exit) == 0;
+        if (library == NULL || !tls_resolve(library) || tls_openssl.OPENSSL_init_ssl(TLS_INIT_NO_ATEXIT, NULL) != 1 ||
+            !tls_make_socket())
+                return false;
+        if (registered)
+                return true;
+        registered = true;
+        return pthread_atfork(tls_before_fork, tls_leave, tls_leave) == 0 && atexit(tls_at_exit) == 0;
 }
 
 bool tls_load(void)

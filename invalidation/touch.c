@@ -221,10 +221,10 @@ static bool touch_secure(struct touch *touch)
 
 static bool touch_connect(struct touch *touch)
 {
+        touch->rest_ns = TOUCH_LOST_NS;
         if (!touch_may_connect(touch))
                 return false;
         touch->since_ns = clock_precise_ns();
-        touch->rest_ns = TOUCH_LOST_NS;
         touch->state = TOUCH_CONNECTING;
         switch (link_open(&touch->link, &touch->watch->endpoint)) {
         case LINK_OK: return touch_may_connect(touch) && touch_secure(touch);

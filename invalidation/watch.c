@@ -251,7 +251,7 @@ static void watch_identify(struct watch *watch)
 {
         /* A unix socket that is still the same inode has the same server behind it, even if it does not say so. */
         if ((watch->source.informed || watch->leader.family != AF_UNIX) &&
-            leader_identify(&watch->leader, watch->source.run_id))
+            leader_identify(&watch->leader, watch->source.run_id) && watch->state != WATCH_LISTENING)
                 watch->position.id[0] = '\0'; /* another server's stream */
 }
 
@@ -393,7 +393,7 @@ static void watch_refused(struct watch *watch, enum source_result result)
                 how = watch->config->fallback;
         if (how != INVALIDATION_BYPASS)
                 fallback_note(watch->leader.family, watch->leader.id);
-        watch_say(watch, what[how], watch->source.reason);
+        watch_say(watch, watch->leader.heir ? " refuses the agent's listener: " : what[how], watch->source.reason);
 }
 
 /* The end of this connection, or of more, and why. Always false: the parser stops. */

@@ -82,6 +82,9 @@ struct l1_server_id {
 struct server_shm *l1_server(struct l1 *l1, const struct l1_server_id *id);
 uint32_t           l1_server_index(const struct l1 *l1, const struct server_shm *server);
 struct server_shm *l1_server_at(struct l1 *l1, uint32_t index); /* NULL unless in use; 0 <= index < SERVER_MAX */
+/* The places, from *index on, that lead to the same server or may: it is known by several addresses, and by how writes
+ * to it are learnt; one whose run_id is not known may be any. `server` is among them. NULL: no more. */
+struct server_shm *l1_server_alias(struct l1 *l1, const struct server_shm *server, uint32_t *index);
 
 /* Keyed digest of an identity; name NULL is the identity of a connection that never authenticated. */
 void l1_user_digest(const struct l1 *l1, const char *name, size_t len, uint64_t digest[2]);

@@ -24,6 +24,27 @@ struct server_shm *l1_server_at(struct l1 *l1, uint32_t index)
                                                                                                 : NULL;
 }
 
+/* One that changes while it is read belongs to a place whose namespaces get new ids just then. */
+static bool server_may_be(const struct server_shm *a, const struct server_shm *b)
+{
+        char ids[2][sizeof a->run_id];
+
+        mt_copy_from_shared(ids[0], a->run_id, sizeof ids[0]);
+        mt_copy_from_shared(ids[1], b->run_id, sizeof ids[1]);
+        return a == b || ids[0][0] == '\0' || ids[1][0] == '\0' || memcmp(ids[0], ids[1], sizeof ids[0]) == 0;
+}
+
+struct server_shm *l1_server_alias(struct l1 *l1, const struct server_shm *server, uint32_t *index)
+{
+        while (*index < SERVER_MAX) {
+                struct server_shm *other = l1_server_at(l1, (*index)++);
+
+                if (other != NULL && server_may_be(server, other))
+                        return other;
+        }
+        return NULL;
+}
+
 /* The identity's words are plain, and another process may be giving the place away: the incarnation is looked at before
  * and after. [I1] acquire pairs with [I2] in server_vacate(). */
 static bool server_is(const struct server_shm *server, const struct l1_server_id *wanted)

@@ -64,6 +64,9 @@ bool l1_agent_announce(const struct l1_config *config, int *held)
         for (int i = 0; *held >= 0 && i < PRESENCE_TRIES; i++)
                 if (flock(*held, LOCK_SH | LOCK_NB) == 0)
                         return true;
+        if (*held >= 0)
+                close(*held); /* somebody stands still while he looks: another time */
+        *held = -1;
         return false;
 }
 

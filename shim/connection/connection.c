@@ -295,6 +295,9 @@ bool connection_fell_back(struct connection *c)
                 return false;
         c->server = NULL;
         c->doubt |= DOUBT_UNBOUND;
+        /* What this connection has written was cleared in the place that it leaves; where it goes, it was announced. */
+        if (c->wrote)
+                c->barrier_ns = clock_precise_ns();
         return true;
 }
 

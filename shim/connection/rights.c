@@ -39,18 +39,32 @@ static bool rights_refusal(const struct connection *c, const void *reply)
  * who never authenticated shows first that the server lets him in (connection_bind()). */
 static bool rights_reach(struct connection *c)
 {
+        struct server_shm *place;
+
         if (runtime_l1_there() == NULL || !connection_server(c))
                 return false;
-        atomic_fetch_or_explicit(&c->server->flags, SERVER_GUARDED, memory_order_acq_rel);
+        for (uint32_t at = 0; (place = l1_server_alias(c->l1, c->server, &at)) != NULL;)
+                atomic_fetch_or_explicit(&place->flags, SERVER_GUARDED, memory_order_acq_rel);
         return true;
+}
+
+/* A user, and his rights, are the server's, by whatever address it is reached. */
+static void rights_flush(const struct connection *c)
+{
+        struct server_shm *place;
+
+        for (uint32_t at = 0; (place = l1_server_alias(c->l1, c->server, &at)) != NULL;)
+                l1_flush_server(c->l1, place);
 }
 
 static void rights_end_user(const struct connection *c, const char *name, size_t len)
 {
-        uint64_t digest[2];
+        struct server_shm *place;
+        uint64_t           digest[2];
 
         l1_user_digest(c->l1, name, len, digest);
-        l1_flush_user(c->l1, c->server, digest);
+        for (uint32_t at = 0; (place = l1_server_alias(c->l1, c->server, &at)) != NULL;)
+                l1_flush_user(c->l1, place, digest);
 }
 
 static void rights_end(struct connection *c, bool known, struct mt_bytes user)
@@ -61,7 +75,7 @@ static void rights_end(struct connection *c, bool known, struct mt_bytes user)
                 return;
         l1_count(c->l1, COUNTER_refusals, 1);
         if (!known) {
-                l1_flush_server(c->l1, c->server);
+                rights_flush(c);
         } else if (user.ptr == NULL || mt_bytes_equal(user, usual)) {
                 rights_end_user(c, NULL, 0);
                 rights_end_user(c, usual.ptr, usual.len);
@@ -108,5 +122,5 @@ void rights_look_inside(struct connection *c, const void *reply)
 void rights_changed(struct connection *c)
 {
         if (rights_reach(c))
-                l1_flush_server(c->l1, c->server);
+                rights_flush(c);
 }

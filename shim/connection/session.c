@@ -301,10 +301,13 @@ static bool session_clear(struct connection *c, const uint64_t *hash, uint32_t c
 
 static void session_flush(struct connection *c, bool whole_server)
 {
+        struct server_shm *place;
+
         if (!connection_server(c))
                 return;
-        if (whole_server)
-                l1_flush_server(c->l1, c->server);
+        if (whole_server) /* SWAPDB is told to nobody: by whatever address the server is reached */
+                for (uint32_t at = 0; (place = l1_server_alias(c->l1, c->server, &at)) != NULL;)
+                        l1_flush_server(c->l1, place);
         else
                 l1_flush_database(c->l1, c->server, c->database);
 }

@@ -175,7 +175,8 @@ static void agent_tend_segment(void)
         for (uint32_t i = 0; i < SERVER_MAX; i++) {
                 struct server_shm *server = l1_server_at(agent.l1, i);
 
-                if (server && endpoint_of_server(server, &e) &&
+                /* Announcements are heard by the programs that make them: an agent leads by tracking. */
+                if (server && mt_load_relaxed(&server->source) == 0 && endpoint_of_server(server, &e) &&
                     agent_secure(&e, NULL, (mt_load_relaxed(&server->flags) & SERVER_SECURED) != 0))
                         agent.unsettled += !agent_tend(server, &e, false);
         }
