@@ -774,7 +774,7 @@ static TCase *group(Suite *suite, const char *name, SFun setup, SFun teardown)
 }
 
 /* What OpenSSL holds for us hangs on memory that is mapped, where the leak sanitizer does not look for pointers. */
-const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) __attribute__((visibility("default")));
 const char *__lsan_default_suppressions(void)
 {
         return "leak:libssl\nleak:libcrypto\n";
