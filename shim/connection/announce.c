@@ -133,6 +133,7 @@ void announce_note(struct connection *c, enum command_class class, const struct 
                 if (a->form == ANNOUNCE_INLINE)
                         a->form = ANNOUNCE_SILENT;
                 return;
+        case COMMAND_SELECT: a->selecting = true; return;
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR: a->form = ANNOUNCE_NEVER; return;
         default: return;
@@ -168,7 +169,8 @@ static bool announce_append(struct connection *c, struct mt_bytes bytes, bool as
 static bool announce_one(struct connection *c, bool async, bool audit)
 {
         struct announce *a = &c->announce;
-        bool             silent = a->form == ANNOUNCE_SILENT, here = c->database == 0 && !(c->doubt & DOUBT_UNKNOWN);
+        bool             silent = a->form == ANNOUNCE_SILENT;
+        bool             here = c->database == 0 && !a->selecting && !(c->doubt & DOUBT_UNKNOWN);
         enum announcement_form form = here ? ANNOUNCEMENT_HERE : ANNOUNCEMENT_ELSEWHERE;
         uint32_t               flags =
                 (a->what.all ? ANNOUNCE_ALL : 0) | (audit ? ANNOUNCE_AUDIT : 0) | (async ? ANNOUNCE_DELIVER : 0);
@@ -270,6 +272,19 @@ void announce_known(struct connection *c, bool refused)
                 return;
         announce_owe(c);
         a->form = ANNOUNCE_NEVER;
+}
+
+/* What was written meanwhile has taken place already. */
+void announce_not_gathering(struct connection *c)
+{
+        struct announce *a = &c->announce;
+
+        if (!a->gathering)
+                return;
+        a->gathering = false;
+        if (!announcement_empty(&a->what))
+                announce_owe(c);
+        announcement_clear(&a->what);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- life */

@@ -26,6 +26,7 @@ struct announce {
         uint8_t             form;      /* enum announce_form; ends with the connection */
         bool                pending;   /* what is noted goes out behind the command that is appended next */
         bool                gathering; /* MULTI was sent */
+        bool                selecting; /* a SELECT is on its way, or in a transaction: the database may be any */
         bool                owes;      /* something was not announced, and there is no place in the segment to say so */
         bool                cleared;   /* the keys of the write that was answered last have been cleared in L1 */
         bool                ready;     /* what is held goes to the program next, whatever else has come */
@@ -52,6 +53,8 @@ void announce_drop(struct connection *c);
 void announce_answered(struct connection *c, uint32_t argument, const void *reply);
 /* A command that is in no table was answered. */
 void announce_known(struct connection *c, bool refused);
+/* MULTI was refused, and there is no transaction. */
+void announce_not_gathering(struct connection *c);
 /* A write may have taken place that is announced by nobody. */
 void announce_owe(struct connection *c);
 /* Replies cannot be told apart from here on. */

@@ -104,14 +104,14 @@ static uint32_t session_hello_secret(struct connection *c, const struct command 
 }
 
 /* CONFIG SET name value [name value ...] of other things than passwords reads, as far as L1 is concerned. */
-MT_COLD static bool session_sets_rights(const struct command *command)
+MT_COLD static enum command_class session_rights_class(const struct command *command)
 {
         if (!session_word_is(command, 0, "CONFIG"))
-                return true;
+                return COMMAND_RIGHTS;
         for (uint32_t i = 2; i < command->argc; i += 2)
                 if (session_word_is(command, i, "REQUIREPASS"))
-                        return true;
-        return false;
+                        return COMMAND_RIGHTS;
+        return COMMAND_READ;
 }
 
 /* Of a command whose words may be passwords: nothing of them stays on the program's stack. */
@@ -236,6 +236,7 @@ static MT_COLD void session_sent_announced(struct connection *c, enum command_pa
         case COMMAND_MONITOR:
         case COMMAND_CLIENT_REPLY: c->doubt |= DOUBT_STREAM; return;
         case COMMAND_CLIENT_TRACKING: c->doubt |= DOUBT_TRACKING; break;
+        case COMMAND_RIGHTS: class = session_rights_class(command); break;
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
@@ -264,10 +265,7 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         case COMMAND_CLIENT_TRACKING:
                 c->doubt |= DOUBT_TRACKING; /* even if it is refused: nobody does this by mistake */
                 break;
-        case COMMAND_RIGHTS:
-                if (!session_sets_rights(command))
-                        class = COMMAND_READ;
-                break;
+        case COMMAND_RIGHTS: class = session_rights_class(command); break;
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
@@ -517,7 +515,7 @@ MT_COLD static void session_prove(struct connection *c, const void *reply)
 
         if (abi_reply_type(reply) == ABI_REPLY_ERROR || !owed_take(&look, &row) || row.class == COMMAND_AUTH ||
             row.class == COMMAND_HELLO || row.class == COMMAND_RESET || row.class == COMMAND_QUIT ||
-            row.class == COMMAND_UNKNOWN)
+            row.class == COMMAND_UNKNOWN || row.class == COMMAND_ANNOUNCE)
                 return;
         c->proved = true;
         c->doubt &= ~(uint32_t)DOUBT_UNPROVED;
@@ -543,13 +541,46 @@ void session_replied(struct connection *c, const void *reply)
         session_apply(c, &row, reply);
 }
 
-/* What the announcement of this command may say when it is answered in its turn. */
-static void session_announced(struct connection *c, const struct owed_row *row, const void *reply)
+/* Is there neither a transaction nor a MULTI on its way that would begin one? */
+static bool session_no_multi(const struct connection *c)
 {
-        c->announce.cleared = row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL && c->l1 != NULL &&
-                              c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
+        struct owed_queue look = c->queue;
+        struct owed_row   row;
+
+        if (c->doubt & DOUBT_MULTI)
+                return false;
+        while (owed_take(&look, &row))
+                if (row.class == COMMAND_MULTI)
+                        return false;
+        return true;
+}
+
+/* What the announcement of this command may say when it is answered in its turn, and what that of later ones must. */
+static void session_announced(struct connection *c, const struct owed_row *row, const void *reply, bool queued)
+{
+        bool refused = abi_reply_type(reply) == ABI_REPLY_ERROR;
+
+        c->announce.cleared = !queued && row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL &&
+                              c->l1 != NULL && c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
         if (row->class == COMMAND_UNKNOWN && row->argument == 0)
-                announce_known(c, abi_reply_type(reply) == ABI_REPLY_ERROR);
+                announce_known(c, refused);
+        if (row->class == COMMAND_MULTI && refused && session_no_multi(c))
+                announce_not_gathering(c);
+        if (c->owed == 0 && !c->announce.gathering && !(c->doubt & (DOUBT_MULTI | DOUBT_UNKNOWN)))
+                c->announce.selecting = false;
+}
+
+/* A reply is about to be applied. Replies to announcements prove nothing, and their refusals are no news of L1's. */
+static MT_COLD void session_doubted(struct connection *c, const void *reply)
+{
+        uint32_t argument;
+
+        if (session_announced_next(c, &argument))
+                return;
+        if (c->doubt & DOUBT_STREAM)
+                rights_look(c, reply);
+        else
+                session_prove(c, reply);
 }
 
 void session_replied_announced(struct connection *c, const void *reply)
@@ -557,6 +588,8 @@ void session_replied_announced(struct connection *c, const void *reply)
         struct owed_row row;
 
         c->replied_ns = clock_coarse_ns();
+        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED)))
+                session_doubted(c, reply);
         if (c->owed == 0 || !owed_take(&c->queue, &row)) {
                 c->doubt |= DOUBT_UNKNOWN;
                 return;
@@ -568,8 +601,7 @@ void session_replied_announced(struct connection *c, const void *reply)
                 bool queued = session_is_queued(c, reply);
 
                 session_apply(c, &row, reply);
-                if (!queued)
-                        session_announced(c, &row, reply);
+                session_announced(c, &row, reply, queued);
         }
 }
 

@@ -163,6 +163,26 @@ static int write_give_before(struct connection *c, void **reply, void *next)
         return REDIS_OK;
 }
 
+/* No reply was to be had, or one that is not ours to read. An error that is held was the server's last word ("max number
+ * of clients reached"): the program would have had it. */
+static MT_COLD int write_ends(struct connection *c, void **reply, int rc)
+{
+        int   saved_errno = errno;
+        void *held = c->announce.held;
+
+        session_failed(c);
+        c->announce.held = NULL;
+        c->announce.ready = false;
+        if (rc != REDIS_OK && held != NULL && abi_reply_type(held) == ABI_REPLY_ERROR) {
+                *reply = held;
+                rc = REDIS_OK;
+        } else if (held != NULL) {
+                c->hiredis->freeReplyObject(held);
+        }
+        errno = saved_errno;
+        return rc;
+}
+
 /* The next reply for the program, where replies to announcements are among them: redisGetReply() and its kin. A write's
  * is held back until its announcement's has come; if that does not come any more the program sees an error, since what
  * it takes for acknowledged must be known to others. An out-of-band message of RESP3 that comes in between, on a
@@ -184,17 +204,17 @@ static int write_take(struct connection *c, void **reply, int (*f)(redisContext 
                 rc = f(c->context, &taken);
                 connection_leave_hiredis(c);
                 if (rc != REDIS_OK || (taken != NULL && !request_default_reader(c))) {
-                        if (a->held != NULL)
-                                c->hiredis->freeReplyObject(a->held);
-                        a->held = NULL;
-                        session_failed(c);
                         *reply = taken;
-                        return rc;
+                        return write_ends(c, reply, rc);
                 }
                 if (taken == NULL) /* nothing has come yet */
                         return REDIS_OK;
-                if (write_is_push(c, taken))
-                        return write_give_before(c, reply, taken);
+                if (write_is_push(c, taken)) {
+                        if (a->held != NULL)
+                                return write_give_before(c, reply, taken);
+                        *reply = taken;
+                        return REDIS_OK;
+                }
                 announced = session_announced_next(c, &flags);
                 session_replied_announced(c, taken);
                 if (announced && !(flags & ANNOUNCE_DELIVER)) {

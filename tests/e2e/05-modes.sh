@@ -99,3 +99,22 @@ unlike c value GET k
 reconnect c
 cmd c GET k
 E2
+
+if [ "$HIREDIS" = 1.2 ]; then
+        for mode in tracking pubsub; do
+                MTSHIM_INVALIDATION=$mode case_same "$mode: out-of-band messages of RESP3, without a callback" <<'E2'
+connect c
+nopush c
+unlike c - HELLO 3
+cmd c CLIENT TRACKING ON
+cmd c GET k
+foreign SET k value
+cmd c PING
+cmd c SET k own
+reply c
+cmd c SUBSCRIBE channel
+foreign PUBLISH channel one
+reply c
+E2
+        done
+fi
