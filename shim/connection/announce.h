@@ -19,6 +19,7 @@ enum announce_form {
         ANNOUNCE_INLINE,
         ANNOUNCE_SILENT, /* CLIENT REPLY was sent: the server is told not to answer */
         ANNOUNCE_NEVER,  /* nobody knows which reply is whose */
+        ANNOUNCE_NONE,   /* tracking: nothing is announced, replies are told apart for the sake of one of ours */
 };
 
 /* Part of struct connection; all zero where nothing is announced. */
@@ -29,6 +30,7 @@ struct announce {
         bool                selecting; /* a SELECT is on its way, or in a transaction: the database may be any */
         bool                owes;      /* something was not announced, and there is no place in the segment to say so */
         bool                cleared;   /* the keys of the write that was answered last have been cleared in L1 */
+        bool                late;      /* a reply was waited for in vain, and may still come */
         bool                ready;     /* what is held goes to the program next, whatever else has come */
         uint32_t            unsure;    /* commands on their way that may be any, under another name */
         uint64_t            origin, sequence;
@@ -41,7 +43,8 @@ enum {
         ANNOUNCE_ALL = 1u << 0,
         ANNOUNCE_AUDIT = 1u << 1,   /* not waited for where it is not ours to take */
         ANNOUNCE_DELIVER = 1u << 2, /* hiredis has a callback for it, which is none: it takes the reply itself */
-        ANNOUNCE_FLAG_BITS = 3
+        ANNOUNCE_OURS = 1u << 3,    /* no announcement: whatever we have asked on the program's connection */
+        ANNOUNCE_FLAG_BITS = 4
 };
 
 /* A command is about to be sent. */

@@ -194,6 +194,8 @@ static MT_COLD void session_announce(struct connection *c, enum command_parse pa
                 announce_note(c, command->class, command);
                 return;
         }
+        if (c->announce.form == ANNOUNCE_NONE)
+                return;
         announcement_all(&c->announce.what);
         c->announce.pending = true;
         announce_lose_order(c);
@@ -220,6 +222,16 @@ bool session_announcing(struct connection *c, uint32_t argument)
         }
         c->owed++;
         return true;
+}
+
+void session_late_own(struct connection *c)
+{
+        if (!c->announces) {
+                c->announces = true;
+                c->announce.form = ANNOUNCE_NONE;
+        }
+        c->announce.late = true;
+        session_announcing(c, ANNOUNCE_OURS);
 }
 
 /* Where writes are announced. What is owed is never thrown away while its replies may come: announcements are among it.
@@ -639,6 +651,12 @@ static bool session_tells(enum command_class class)
         }
 }
 
+static bool session_is_told(const struct connection *c, const struct owed_row *row)
+{
+        return c->announce.form != ANNOUNCE_NONE && session_tells(row->class) &&
+               !(row->class == COMMAND_ANNOUNCE && row->argument & ANNOUNCE_OURS);
+}
+
 static void session_end(struct connection *c, bool owes)
 {
         struct owed_row row;
@@ -647,7 +665,7 @@ static void session_end(struct connection *c, bool owes)
                 session_touch(c, row.class, row.hash, row.count);
                 if (session_changes(row.class))
                         c->doubt |= DOUBT_UNKNOWN;
-                if (MT_UNLIKELY(c->announces) && owes && session_tells(row.class))
+                if (MT_UNLIKELY(c->announces) && owes && session_is_told(c, &row))
                         announce_owe(c);
         }
         owed_drop_all(&c->queue);
@@ -674,4 +692,16 @@ void session_clear_outstanding(struct connection *c)
 
         while (owed_take(&all, &row))
                 session_touch(c, row.class, row.hash, row.count);
+}
+
+void session_late(struct connection *c)
+{
+        struct owed_queue look = c->queue;
+        struct owed_row   row;
+
+        session_clear_outstanding(c);
+        while (c->announces && owed_take(&look, &row))
+                if (session_is_told(c, &row))
+                        announce_owe(c);
+        c->doubt |= DOUBT_UNKNOWN;
 }

@@ -494,7 +494,7 @@ static void op_advance(struct word *w, int n)
 
 static void op_nopush(struct word *w, int n)
 {
-        void *(*set)(redisContext *c, void *f);
+        void *(*set)(redisContext * c, void *f);
 
         (void)n;
         *(void **)&set = dlsym(RTLD_DEFAULT, "redisSetPushCallback");
