@@ -131,11 +131,8 @@ void announce_note(struct connection *c, enum command_class class, const struct 
                 a->gathering = false;
                 a->pending = !announcement_empty(&a->what);
                 return;
-        case COMMAND_CLIENT_REPLY:
-                if (a->form == ANNOUNCE_INLINE)
-                        a->form = ANNOUNCE_SILENT;
-                return;
         case COMMAND_SELECT: a->selecting = true; return;
+        case COMMAND_CLIENT_REPLY: /* whether it is accepted is not said */
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR: a->form = ANNOUNCE_NEVER; return;
         default: return;
@@ -171,19 +168,17 @@ static bool announce_append(struct connection *c, struct mt_bytes bytes, bool as
 static bool announce_one(struct connection *c, bool async, bool audit)
 {
         struct announce       *a = &c->announce;
-        bool                   silent = a->form == ANNOUNCE_SILENT;
         bool                   here = c->database == 0 && !a->selecting && !(c->doubt & DOUBT_UNKNOWN);
         enum announcement_form form = here ? ANNOUNCEMENT_HERE : ANNOUNCEMENT_ELSEWHERE;
         uint32_t               flags =
                 (a->what.all ? ANNOUNCE_ALL : 0) | (audit ? ANNOUNCE_AUDIT : 0) | (async ? ANNOUNCE_DELIVER : 0);
-        struct mt_bytes bytes = announcement_command(&a->what, form, silent, audit, a->origin, a->sequence);
+        struct mt_bytes bytes = announcement_command(&a->what, form, audit, a->origin, a->sequence);
 
-        if (!silent && !session_announcing(c, (uint32_t)a->sequence << ANNOUNCE_FLAG_BITS | flags))
+        if (!session_announcing(c, (uint32_t)a->sequence << ANNOUNCE_FLAG_BITS | flags))
                 return false;
         if (announce_append(c, bytes, async))
                 return true;
-        if (!silent)
-                session_unsent(c);
+        session_unsent(c);
         return false;
 }
 

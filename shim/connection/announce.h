@@ -17,9 +17,8 @@ struct connection;
 
 enum announce_form {
         ANNOUNCE_INLINE,
-        ANNOUNCE_SILENT, /* CLIENT REPLY was sent: the server is told not to answer */
-        ANNOUNCE_NEVER,  /* nobody knows which reply is whose */
-        ANNOUNCE_NONE,   /* tracking: nothing is announced, replies are told apart for the sake of one of ours */
+        ANNOUNCE_NEVER, /* nobody knows which reply is whose */
+        ANNOUNCE_NONE,  /* tracking: nothing is announced, replies are told apart for the sake of one of ours */
 };
 
 /* Part of struct connection; all zero where nothing is announced. */
@@ -30,6 +29,7 @@ struct announce {
         bool                selecting; /* a SELECT is on its way, or in a transaction: the database may be any */
         bool                owes;      /* something was not announced, and there is no place in the segment to say so */
         bool                cleared;   /* the keys of the write that was answered last have been cleared in L1 */
+        bool                queued;    /* the command that was sent last has a row of its own among what is owed */
         bool                late;      /* a reply was waited for in vain, and may still come */
         bool                ready;     /* what is held goes to the program next, whatever else has come */
         uint32_t            unsure;    /* commands on their way that may be any, under another name */

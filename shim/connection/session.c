@@ -221,6 +221,7 @@ bool session_announcing(struct connection *c, uint32_t argument)
                 return false;
         }
         c->owed++;
+        c->announce.queued = true;
         return true;
 }
 
@@ -242,6 +243,7 @@ static MT_COLD void session_sent_announced(struct connection *c, enum command_pa
         enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
         uint32_t owed = c->owed;
 
+        c->announce.queued = false;
         session_announce(c, parse, command);
         switch (class) {
         case COMMAND_SUBSCRIBE:
@@ -252,6 +254,7 @@ static MT_COLD void session_sent_announced(struct connection *c, enum command_pa
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
+        c->announce.queued = c->owed > owed && !(c->doubt & DOUBT_STREAM);
         if (c->doubt & DOUBT_STREAM && c->owed > owed)
                 session_apply_last(c);
 }
@@ -287,8 +290,9 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
 
 void session_unsent(struct connection *c)
 {
-        if (c->owed == 0)
+        if (c->owed == 0 || (c->announces && !c->announce.queued))
                 return;
+        c->announce.queued = false;
         owed_drop_last(&c->queue);
         c->owed--;
         owed_secret_wipe(&c->secret); /* it may have been its own */

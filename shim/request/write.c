@@ -179,6 +179,14 @@ static MT_COLD bool write_is_late(struct connection *c, int err_before, int erro
         return a->late;
 }
 
+static void write_swallow(struct connection *c, void *reply)
+{
+        int saved_errno = errno;
+
+        c->hiredis->freeReplyObject(reply);
+        errno = saved_errno;
+}
+
 /* No reply was to be had, or one that is not ours to read. An error that is held was the server's last word ("max number
  * of clients reached"): the program would have had it. */
 static MT_COLD int write_ends(struct connection *c, void **reply, int rc, int err_before)
@@ -239,7 +247,7 @@ static int write_take(struct connection *c, void **reply, int (*f)(redisContext 
                 announced = session_announced_next(c, &flags);
                 session_replied_announced(c, taken);
                 if (announced && !(flags & ANNOUNCE_DELIVER)) {
-                        c->hiredis->freeReplyObject(taken);
+                        write_swallow(c, taken);
                 } else if (announced && a->held != NULL) {
                         return write_give_before(c, reply, taken);
                 } else if (!announced && write_waits(c)) {
@@ -266,7 +274,7 @@ static void *write_round(struct connection *c, uint64_t began_ns, int rc)
                 }
         } else {
                 announce_drop(c);
-                session_failed(c);
+                session_unsent(c);
         }
         runtime_waited(began_ns);
         errno = saved_errno;
@@ -389,7 +397,7 @@ int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, v
         bool  ours = request_default_reader(c);
         int   rc, saved_errno;
 
-        if (MT_UNLIKELY(c->announces)) {
+        if (MT_UNLIKELY(c->announces) && (ours || reply != NULL)) {
                 rc = write_take(c, &taken, f);
                 if (reply != NULL)
                         *reply = taken;
