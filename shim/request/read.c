@@ -343,7 +343,8 @@ release:
 
 static const struct command read_a_get = {.class = COMMAND_GET};
 
-/* Neither may be answered any more, or both are still to be: then PTTL's reply is not for the program, if it reads on. */
+/* Neither may be answered any more, or both are still to be: then PTTL's reply is not for the program, if it reads on.
+ */
 static MT_COLD void read_failed(struct connection *c, bool pttl_answered, int error)
 {
         c->doubt |= DOUBT_UNKNOWN;

@@ -187,8 +187,8 @@ static void write_swallow(struct connection *c, void *reply)
         errno = saved_errno;
 }
 
-/* No reply was to be had, or one that is not ours to read. An error that is held was the server's last word ("max number
- * of clients reached"): the program would have had it. */
+/* No reply was to be had, or one that is not ours to read. An error that is held was the server's last word ("max
+ * number of clients reached"): the program would have had it. */
 static MT_COLD int write_ends(struct connection *c, void **reply, int rc, int err_before)
 {
         int   saved_errno = errno;
