@@ -191,8 +191,8 @@ static enum message_kind announcement_kind(const struct announcement *a)
         return a->kept ? MESSAGE_UPDATE : MESSAGE_REMOVE;
 }
 
-struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool silent, bool audit,
-                                     uint64_t origin, uint64_t sequence)
+struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool audit, uint64_t origin,
+                                     uint64_t sequence)
 {
         struct publisher_words w = {.len = 0};
         char                   head[MESSAGE_HEAD_MAX];
@@ -201,8 +201,6 @@ struct mt_bytes announcement_command(struct announcement *a, enum announcement_f
 
         if (a->lost || !announcement_grow(a, 2))
                 return mt_bytes(NULL, 0);
-        if (silent)
-                publisher_line(&w, 3, (const char *const[]){"CLIENT", "REPLY", "SKIP", NULL});
         if (audit)
                 publisher_append(&w, publisher.audit_stream, publisher.audit_maxlen, form);
         else if (publisher.by_stream)

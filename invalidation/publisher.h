@@ -48,10 +48,10 @@ enum announcement_form {
         ANNOUNCEMENT_HERE,      /* the connection is in database 0, or it does not matter */
         ANNOUNCEMENT_ELSEWHERE, /* it is in another one, or nobody knows: a stream is a key of database 0 */
 };
-/* The command that says it: RESP, valid until the next call for this announcement. silent: the server is told not to
- * answer. audit: for the audit stream. ptr NULL: it is lost. */
-struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool silent, bool audit,
-                                     uint64_t origin, uint64_t sequence);
+/* The command that says it: RESP, valid until the next call for this announcement. audit: for the
+ * audit stream. ptr NULL: it is lost. */
+struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool audit, uint64_t origin,
+                                     uint64_t sequence);
 
 /* An origin that nobody else has: one for each connection, since messages are in order on a connection alone. Never 0.
  */

@@ -46,7 +46,7 @@ static MT_COLD void announce_failed(struct connection *c, const char *why, size_
 
 void announce_lose_order(struct connection *c)
 {
-        if (c->announces)
+        if (c->announces && c->announce.form != ANNOUNCE_NONE)
                 c->announce.form = ANNOUNCE_NEVER;
 }
 
@@ -107,6 +107,8 @@ void announce_note(struct connection *c, enum command_class class, const struct 
 {
         struct announce *a = &c->announce;
 
+        if (a->form == ANNOUNCE_NONE)
+                return;
         switch (class) {
         case COMMAND_WRITE:
         case COMMAND_SCRIPT: announce_keys_of(c, command); break;
@@ -129,10 +131,8 @@ void announce_note(struct connection *c, enum command_class class, const struct 
                 a->gathering = false;
                 a->pending = !announcement_empty(&a->what);
                 return;
-        case COMMAND_CLIENT_REPLY:
-                if (a->form == ANNOUNCE_INLINE)
-                        a->form = ANNOUNCE_SILENT;
-                return;
+        case COMMAND_SELECT: a->selecting = true; return;
+        case COMMAND_CLIENT_REPLY: /* whether it is accepted is not said */
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR: a->form = ANNOUNCE_NEVER; return;
         default: return;
@@ -167,19 +167,18 @@ static bool announce_append(struct connection *c, struct mt_bytes bytes, bool as
 
 static bool announce_one(struct connection *c, bool async, bool audit)
 {
-        struct announce *a = &c->announce;
-        bool             silent = a->form == ANNOUNCE_SILENT, here = c->database == 0 && !(c->doubt & DOUBT_UNKNOWN);
+        struct announce       *a = &c->announce;
+        bool                   here = c->database == 0 && !a->selecting && !(c->doubt & DOUBT_UNKNOWN);
         enum announcement_form form = here ? ANNOUNCEMENT_HERE : ANNOUNCEMENT_ELSEWHERE;
         uint32_t               flags =
                 (a->what.all ? ANNOUNCE_ALL : 0) | (audit ? ANNOUNCE_AUDIT : 0) | (async ? ANNOUNCE_DELIVER : 0);
-        struct mt_bytes bytes = announcement_command(&a->what, form, silent, audit, a->origin, a->sequence);
+        struct mt_bytes bytes = announcement_command(&a->what, form, audit, a->origin, a->sequence);
 
-        if (!silent && !session_announcing(c, (uint32_t)a->sequence << ANNOUNCE_FLAG_BITS | flags))
+        if (!session_announcing(c, (uint32_t)a->sequence << ANNOUNCE_FLAG_BITS | flags))
                 return false;
         if (announce_append(c, bytes, async))
                 return true;
-        if (!silent)
-                session_unsent(c);
+        session_unsent(c);
         return false;
 }
 
@@ -244,6 +243,8 @@ void announce_answered(struct connection *c, uint32_t argument, const void *repl
         const struct abi *abi = &c->hiredis->abi;
         int               type = abi_reply_type(reply);
 
+        if (argument & ANNOUNCE_OURS)
+                return;
         if (type == ABI_REPLY_INTEGER || type == ABI_REPLY_STRING) {
                 if (!(argument & ANNOUNCE_AUDIT))
                         announce_took_place(c, argument);
@@ -266,10 +267,23 @@ void announce_known(struct connection *c, bool refused)
 
         if (a->unsure > 0)
                 a->unsure--;
-        if (refused)
+        if (refused || a->form == ANNOUNCE_NONE)
                 return;
         announce_owe(c);
         a->form = ANNOUNCE_NEVER;
+}
+
+/* What was written meanwhile has taken place already. */
+void announce_not_gathering(struct connection *c)
+{
+        struct announce *a = &c->announce;
+
+        if (!a->gathering)
+                return;
+        a->gathering = false;
+        if (!announcement_empty(&a->what))
+                announce_owe(c);
+        announcement_clear(&a->what);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- life */

@@ -17,8 +17,8 @@ struct connection;
 
 enum announce_form {
         ANNOUNCE_INLINE,
-        ANNOUNCE_SILENT, /* CLIENT REPLY was sent: the server is told not to answer */
-        ANNOUNCE_NEVER,  /* nobody knows which reply is whose */
+        ANNOUNCE_NEVER, /* nobody knows which reply is whose */
+        ANNOUNCE_NONE,  /* tracking: nothing is announced, replies are told apart for the sake of one of ours */
 };
 
 /* Part of struct connection; all zero where nothing is announced. */
@@ -26,8 +26,11 @@ struct announce {
         uint8_t             form;      /* enum announce_form; ends with the connection */
         bool                pending;   /* what is noted goes out behind the command that is appended next */
         bool                gathering; /* MULTI was sent */
+        bool                selecting; /* a SELECT is on its way, or in a transaction: the database may be any */
         bool                owes;      /* something was not announced, and there is no place in the segment to say so */
         bool                cleared;   /* the keys of the write that was answered last have been cleared in L1 */
+        bool                queued;    /* the command that was sent last has a row of its own among what is owed */
+        bool                late;      /* a reply was waited for in vain, and may still come */
         bool                ready;     /* what is held goes to the program next, whatever else has come */
         uint32_t            unsure;    /* commands on their way that may be any, under another name */
         uint64_t            origin, sequence;
@@ -40,7 +43,8 @@ enum {
         ANNOUNCE_ALL = 1u << 0,
         ANNOUNCE_AUDIT = 1u << 1,   /* not waited for where it is not ours to take */
         ANNOUNCE_DELIVER = 1u << 2, /* hiredis has a callback for it, which is none: it takes the reply itself */
-        ANNOUNCE_FLAG_BITS = 3
+        ANNOUNCE_OURS = 1u << 3,    /* no announcement: whatever we have asked on the program's connection */
+        ANNOUNCE_FLAG_BITS = 4
 };
 
 /* A command is about to be sent. */
@@ -52,6 +56,8 @@ void announce_drop(struct connection *c);
 void announce_answered(struct connection *c, uint32_t argument, const void *reply);
 /* A command that is in no table was answered. */
 void announce_known(struct connection *c, bool refused);
+/* MULTI was refused, and there is no transaction. */
+void announce_not_gathering(struct connection *c);
 /* A write may have taken place that is announced by nobody. */
 void announce_owe(struct connection *c);
 /* Replies cannot be told apart from here on. */

@@ -247,8 +247,20 @@ void connection_foreign(void *context, const struct hiredis *h, uint64_t began_n
 {
         struct connection *c = connection_made(context, h, false, began_ns);
 
-        if (c != NULL)
-                c->doubt |= DOUBT_UNKNOWN;
+        if (c == NULL)
+                return;
+        c->doubt |= DOUBT_UNKNOWN;
+        announce_lose_order(c); /* it may be inside of MULTI, or be owed replies */
+}
+
+/* The next connection in its place may be another server's. Where there is no segment to say it in, that one pays: it
+ * costs too much rather than too little. */
+static void connection_leave_debt(struct connection *c)
+{
+        if (!c->announce.owes || runtime_l1_there() == NULL || !connection_server(c))
+                return;
+        announce_owe(c);
+        c->announce.owes = false;
 }
 
 void connection_gone(struct connection *c)
@@ -259,6 +271,7 @@ void connection_gone(struct connection *c)
         session_failed(c);
         owed_drop_all(&c->multi);
         owed_secret_wipe(&c->secret);
+        connection_leave_debt(c);
         announce_end(c);
         connection_lock();
         slot = connection_slot(c->context);

@@ -104,14 +104,14 @@ static uint32_t session_hello_secret(struct connection *c, const struct command 
 }
 
 /* CONFIG SET name value [name value ...] of other things than passwords reads, as far as L1 is concerned. */
-MT_COLD static bool session_sets_rights(const struct command *command)
+MT_COLD static enum command_class session_rights_class(const struct command *command)
 {
         if (!session_word_is(command, 0, "CONFIG"))
-                return true;
+                return COMMAND_RIGHTS;
         for (uint32_t i = 2; i < command->argc; i += 2)
                 if (session_word_is(command, i, "REQUIREPASS"))
-                        return true;
-        return false;
+                        return COMMAND_RIGHTS;
+        return COMMAND_READ;
 }
 
 /* Of a command whose words may be passwords: nothing of them stays on the program's stack. */
@@ -194,6 +194,8 @@ static MT_COLD void session_announce(struct connection *c, enum command_parse pa
                 announce_note(c, command->class, command);
                 return;
         }
+        if (c->announce.form == ANNOUNCE_NONE)
+                return;
         announcement_all(&c->announce.what);
         c->announce.pending = true;
         announce_lose_order(c);
@@ -219,7 +221,18 @@ bool session_announcing(struct connection *c, uint32_t argument)
                 return false;
         }
         c->owed++;
+        c->announce.queued = true;
         return true;
+}
+
+void session_late_own(struct connection *c)
+{
+        if (!c->announces) {
+                c->announces = true;
+                c->announce.form = ANNOUNCE_NONE;
+        }
+        c->announce.late = true;
+        session_announcing(c, ANNOUNCE_OURS);
 }
 
 /* Where writes are announced. What is owed is never thrown away while its replies may come: announcements are among it.
@@ -230,15 +243,18 @@ static MT_COLD void session_sent_announced(struct connection *c, enum command_pa
         enum command_class class = parse == COMMAND_OK ? command->class : COMMAND_UNKNOWN;
         uint32_t owed = c->owed;
 
+        c->announce.queued = false;
         session_announce(c, parse, command);
         switch (class) {
         case COMMAND_SUBSCRIBE:
         case COMMAND_MONITOR:
         case COMMAND_CLIENT_REPLY: c->doubt |= DOUBT_STREAM; return;
         case COMMAND_CLIENT_TRACKING: c->doubt |= DOUBT_TRACKING; break;
+        case COMMAND_RIGHTS: class = session_rights_class(command); break;
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
+        c->announce.queued = c->owed > owed && !(c->doubt & DOUBT_STREAM);
         if (c->doubt & DOUBT_STREAM && c->owed > owed)
                 session_apply_last(c);
 }
@@ -264,10 +280,7 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         case COMMAND_CLIENT_TRACKING:
                 c->doubt |= DOUBT_TRACKING; /* even if it is refused: nobody does this by mistake */
                 break;
-        case COMMAND_RIGHTS:
-                if (!session_sets_rights(command))
-                        class = COMMAND_READ;
-                break;
+        case COMMAND_RIGHTS: class = session_rights_class(command); break;
         default: break;
         }
         session_push(c, class, parse == COMMAND_OK ? session_argument(c, command) : 0, command);
@@ -277,8 +290,9 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
 
 void session_unsent(struct connection *c)
 {
-        if (c->owed == 0)
+        if (c->owed == 0 || (c->announces && !c->announce.queued))
                 return;
+        c->announce.queued = false;
         owed_drop_last(&c->queue);
         c->owed--;
         owed_secret_wipe(&c->secret); /* it may have been its own */
@@ -517,7 +531,7 @@ MT_COLD static void session_prove(struct connection *c, const void *reply)
 
         if (abi_reply_type(reply) == ABI_REPLY_ERROR || !owed_take(&look, &row) || row.class == COMMAND_AUTH ||
             row.class == COMMAND_HELLO || row.class == COMMAND_RESET || row.class == COMMAND_QUIT ||
-            row.class == COMMAND_UNKNOWN)
+            row.class == COMMAND_UNKNOWN || row.class == COMMAND_ANNOUNCE)
                 return;
         c->proved = true;
         c->doubt &= ~(uint32_t)DOUBT_UNPROVED;
@@ -543,13 +557,46 @@ void session_replied(struct connection *c, const void *reply)
         session_apply(c, &row, reply);
 }
 
-/* What the announcement of this command may say when it is answered in its turn. */
-static void session_announced(struct connection *c, const struct owed_row *row, const void *reply)
+/* Is there neither a transaction nor a MULTI on its way that would begin one? */
+static bool session_no_multi(const struct connection *c)
 {
-        c->announce.cleared = row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL && c->l1 != NULL &&
-                              c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
+        struct owed_queue look = c->queue;
+        struct owed_row   row;
+
+        if (c->doubt & DOUBT_MULTI)
+                return false;
+        while (owed_take(&look, &row))
+                if (row.class == COMMAND_MULTI)
+                        return false;
+        return true;
+}
+
+/* What the announcement of this command may say when it is answered in its turn, and what that of later ones must. */
+static void session_announced(struct connection *c, const struct owed_row *row, const void *reply, bool queued)
+{
+        bool refused = abi_reply_type(reply) == ABI_REPLY_ERROR;
+
+        c->announce.cleared = !queued && row->class == COMMAND_WRITE && row->count > 0 && c->server != NULL &&
+                              c->l1 != NULL && c->l1 == runtime_l1_now() && c->endpoint.id.source != 0;
         if (row->class == COMMAND_UNKNOWN && row->argument == 0)
-                announce_known(c, abi_reply_type(reply) == ABI_REPLY_ERROR);
+                announce_known(c, refused);
+        if (row->class == COMMAND_MULTI && refused && session_no_multi(c))
+                announce_not_gathering(c);
+        if (c->owed == 0 && !c->announce.gathering && !(c->doubt & (DOUBT_MULTI | DOUBT_UNKNOWN)))
+                c->announce.selecting = false;
+}
+
+/* A reply is about to be applied. Replies to announcements prove nothing, and their refusals are no news of L1's. */
+static MT_COLD void session_doubted(struct connection *c, const void *reply)
+{
+        uint32_t argument;
+
+        if (session_announced_next(c, &argument))
+                return;
+        if (c->doubt & DOUBT_STREAM)
+                rights_look(c, reply);
+        else
+                session_prove(c, reply);
 }
 
 void session_replied_announced(struct connection *c, const void *reply)
@@ -557,6 +604,8 @@ void session_replied_announced(struct connection *c, const void *reply)
         struct owed_row row;
 
         c->replied_ns = clock_coarse_ns();
+        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED)))
+                session_doubted(c, reply);
         if (c->owed == 0 || !owed_take(&c->queue, &row)) {
                 c->doubt |= DOUBT_UNKNOWN;
                 return;
@@ -568,8 +617,7 @@ void session_replied_announced(struct connection *c, const void *reply)
                 bool queued = session_is_queued(c, reply);
 
                 session_apply(c, &row, reply);
-                if (!queued)
-                        session_announced(c, &row, reply);
+                session_announced(c, &row, reply, queued);
         }
 }
 
@@ -607,6 +655,12 @@ static bool session_tells(enum command_class class)
         }
 }
 
+static bool session_is_told(const struct connection *c, const struct owed_row *row)
+{
+        return c->announce.form != ANNOUNCE_NONE && session_tells(row->class) &&
+               !(row->class == COMMAND_ANNOUNCE && row->argument & ANNOUNCE_OURS);
+}
+
 static void session_end(struct connection *c, bool owes)
 {
         struct owed_row row;
@@ -615,7 +669,7 @@ static void session_end(struct connection *c, bool owes)
                 session_touch(c, row.class, row.hash, row.count);
                 if (session_changes(row.class))
                         c->doubt |= DOUBT_UNKNOWN;
-                if (MT_UNLIKELY(c->announces) && owes && session_tells(row.class))
+                if (MT_UNLIKELY(c->announces) && owes && session_is_told(c, &row))
                         announce_owe(c);
         }
         owed_drop_all(&c->queue);
@@ -642,4 +696,16 @@ void session_clear_outstanding(struct connection *c)
 
         while (owed_take(&all, &row))
                 session_touch(c, row.class, row.hash, row.count);
+}
+
+void session_late(struct connection *c)
+{
+        struct owed_queue look = c->queue;
+        struct owed_row   row;
+
+        session_clear_outstanding(c);
+        while (c->announces && owed_take(&look, &row))
+                if (session_is_told(c, &row))
+                        announce_owe(c);
+        c->doubt |= DOUBT_UNKNOWN;
 }

@@ -17,6 +17,12 @@ void session_replied(struct connection *c, const void *reply);
 void session_replied_announced(struct connection *c, const void *reply);
 /* No reply will come for anything outstanding (the connection broke, or is freed): each may have been executed. */
 void session_failed(struct connection *c);
+/* The time to wait for a reply ran out: what is outstanding may be answered still, and stays queued. Nobody knows what
+ * the session is by then. */
+void session_late(struct connection *c);
+/* The same of a command of ours: its reply, if it comes, is not for the program. Called before what follows it on the
+ * connection is queued. */
+void session_late_own(struct connection *c);
 /* The replies of what is outstanding will not be seen by us, though they come. */
 void session_forget(struct connection *c);
 /* An announcement is about to be sent; argument as in announce.h. False: there is no room to remember it. */

@@ -91,8 +91,12 @@ static void read_verify(struct connection *c, uint64_t now_ns)
             h->redisGetReply(c->context, &reply) != REDIS_OK)
                 reply = NULL;
         connection_leave_hiredis(c);
-        if (reply == NULL)
-                return; /* the program's own command meets the same error next */
+        if (reply == NULL) { /* the program's own command meets the same error next */
+                if (request_timed_out(c, errno))
+                        session_late_own(c);
+                c->doubt |= DOUBT_UNKNOWN;
+                return;
+        }
         if (read_same_server(c, reply) && mt_load_acquire(&c->server->incarnation) == incarnation) {
                 c->known_ns = asked_ns;
                 c->doubt |= DOUBT_UNBOUND;
@@ -337,6 +341,21 @@ release:
         l1_release(c->l1, lease);
 }
 
+static const struct command read_a_get = {.class = COMMAND_GET};
+
+/* Neither may be answered any more, or both are still to be: then PTTL's reply is not for the program, if it reads on.
+ */
+static MT_COLD void read_failed(struct connection *c, bool pttl_answered, int error)
+{
+        c->doubt |= DOUBT_UNKNOWN;
+        if (!request_timed_out(c, error))
+                return;
+        if (!pttl_answered)
+                session_late_own(c);
+        c->announce.late = true;
+        session_sent(c, COMMAND_OK, &read_a_get);
+}
+
 /* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before
  * it came from a write that this GET will see, one that comes later takes the lease away. */
 static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
@@ -368,6 +387,8 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
                 reply = NULL; /* the error is in the context, as the program expects it */
         connection_leave_hiredis(c);
         saved_errno = errno;
+        if (reply == NULL)
+                read_failed(c, pttl != NULL, saved_errno);
         if (reply == NULL && pttl != NULL && abi_reply_type(pttl) == ABI_REPLY_ERROR) {
                 reply = pttl; /* a last word of the server, unasked ("max number of clients reached"): the GET would
                                   have had it */

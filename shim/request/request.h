@@ -4,6 +4,7 @@
 
 #include "../connection/connection.h"
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
 
 /* Does the context make replies by hiredis' own functions? Others' objects are not ours to read, let alone to make. */
@@ -13,6 +14,14 @@ static inline bool request_default_reader(const struct connection *c)
         const void       *reader = ABI_CONTEXT(const void *const, abi, c->context, READER);
 
         return ABI_FIELD(const void *const, reader, abi->fn) == abi->default_fn;
+}
+
+/* A call of hiredis has failed, with this errno: because a time of the program's ran out (SO_RCVTIMEO), so that what
+ * was asked may still be answered? */
+static inline bool request_timed_out(const struct connection *c, int error)
+{
+        return ABI_CONTEXT(const int, &c->hiredis->abi, c->context, ERR) == REDIS_ERR_IO &&
+               (error == EAGAIN || error == EWOULDBLOCK);
 }
 
 /* A GET of one key: what the call returns, from L1 or from Redis. verb: its three letters, as the program wrote them.

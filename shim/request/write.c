@@ -124,8 +124,10 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
         connection_leave_hiredis(c);
         runtime_waited(began_ns);
         if (reply == NULL) {
-                if (ABI_CONTEXT(int, &c->hiredis->abi, c->context, ERR) != 0)
+                if (ABI_CONTEXT(int, &c->hiredis->abi, c->context, ERR) != 0) {
                         session_failed(c);
+                        c->doubt |= DOUBT_UNKNOWN; /* if the program reads on, replies are to what came before */
+                }
         } else if (!request_default_reader(c)) {
                 session_failed(c);
         } else if (!write_is_push(c, reply)) {
@@ -163,6 +165,52 @@ static int write_give_before(struct connection *c, void **reply, void *next)
         return REDIS_OK;
 }
 
+/* Has the time to wait for a reply run out, and may it still come? Then what is owed and what is held stay as they are.
+ * A context that had an error before is not read from: what has failed now says nothing. */
+static MT_COLD bool write_is_late(struct connection *c, int err_before, int error)
+{
+        struct announce *a = &c->announce;
+
+        if (err_before != 0)
+                return a->late;
+        a->late = request_timed_out(c, error);
+        if (a->late)
+                session_late(c);
+        return a->late;
+}
+
+static void write_swallow(struct connection *c, void *reply)
+{
+        int saved_errno = errno;
+
+        c->hiredis->freeReplyObject(reply);
+        errno = saved_errno;
+}
+
+/* No reply was to be had, or one that is not ours to read. An error that is held was the server's last word ("max
+ * number of clients reached"): the program would have had it. */
+static MT_COLD int write_ends(struct connection *c, void **reply, int rc, int err_before)
+{
+        int   saved_errno = errno;
+        void *held = c->announce.held;
+
+        if (rc != REDIS_OK && write_is_late(c, err_before, saved_errno)) {
+                errno = saved_errno;
+                return rc;
+        }
+        session_failed(c);
+        c->announce.held = NULL;
+        c->announce.ready = false;
+        if (rc != REDIS_OK && held != NULL && abi_reply_type(held) == ABI_REPLY_ERROR) {
+                *reply = held;
+                rc = REDIS_OK;
+        } else if (held != NULL) {
+                c->hiredis->freeReplyObject(held);
+        }
+        errno = saved_errno;
+        return rc;
+}
+
 /* The next reply for the program, where replies to announcements are among them: redisGetReply() and its kin. A write's
  * is held back until its announcement's has come; if that does not come any more the program sees an error, since what
  * it takes for acknowledged must be known to others. An out-of-band message of RESP3 that comes in between, on a
@@ -175,30 +223,31 @@ static int write_take(struct connection *c, void **reply, int (*f)(redisContext 
         for (;;) {
                 void    *taken = NULL;
                 uint32_t flags = 0;
+                int      err_before, rc;
                 bool     announced;
-                int      rc;
 
                 if (a->held != NULL && (a->ready || !write_waits(c)))
                         return write_give(c, reply);
+                err_before = ABI_CONTEXT(const int, &c->hiredis->abi, c->context, ERR);
                 connection_enter_hiredis(c);
                 rc = f(c->context, &taken);
                 connection_leave_hiredis(c);
                 if (rc != REDIS_OK || (taken != NULL && !request_default_reader(c))) {
-                        if (a->held != NULL)
-                                c->hiredis->freeReplyObject(a->held);
-                        a->held = NULL;
-                        session_failed(c);
                         *reply = taken;
-                        return rc;
+                        return write_ends(c, reply, rc, err_before);
                 }
                 if (taken == NULL) /* nothing has come yet */
                         return REDIS_OK;
-                if (write_is_push(c, taken))
-                        return write_give_before(c, reply, taken);
+                if (write_is_push(c, taken)) {
+                        if (a->held != NULL)
+                                return write_give_before(c, reply, taken);
+                        *reply = taken;
+                        return REDIS_OK;
+                }
                 announced = session_announced_next(c, &flags);
                 session_replied_announced(c, taken);
                 if (announced && !(flags & ANNOUNCE_DELIVER)) {
-                        c->hiredis->freeReplyObject(taken);
+                        write_swallow(c, taken);
                 } else if (announced && a->held != NULL) {
                         return write_give_before(c, reply, taken);
                 } else if (!announced && write_waits(c)) {
@@ -225,7 +274,7 @@ static void *write_round(struct connection *c, uint64_t began_ns, int rc)
                 }
         } else {
                 announce_drop(c);
-                session_failed(c);
+                session_unsent(c);
         }
         runtime_waited(began_ns);
         errno = saved_errno;
@@ -348,7 +397,7 @@ int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, v
         bool  ours = request_default_reader(c);
         int   rc, saved_errno;
 
-        if (MT_UNLIKELY(c->announces)) {
+        if (MT_UNLIKELY(c->announces) && (ours || reply != NULL)) {
                 rc = write_take(c, &taken, f);
                 if (reply != NULL)
                         *reply = taken;
@@ -360,6 +409,8 @@ int request_reply(struct connection *c, void **reply, int (*f)(redisContext *, v
         rc = f(c->context, ours || reply != NULL ? &taken : NULL);
         connection_leave_hiredis(c);
         saved_errno = errno;
+        if (rc != REDIS_OK)
+                c->doubt |= DOUBT_UNKNOWN;
         if (rc != REDIS_OK || !ours)
                 session_failed(c);
         else if (taken != NULL && !write_is_push(c, taken))

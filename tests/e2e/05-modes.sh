@@ -99,3 +99,54 @@ unlike c value GET k
 reconnect c
 cmd c GET k
 E2
+
+# A time that ran out, and a program that reads on: what comes late is what would have come.
+for mode in tracking pubsub; do
+        MTSHIM_INVALIDATION=$mode case_same "$mode: replies that come late" <<'E2'
+foreign MSET k value other value
+connect c
+connect d
+warm c other
+hit c other
+timeout c 50
+foreign CLIENT PAUSE 150 ALL
+cmd c GET k
+seterr c 0
+timeout c 1000
+append c SET k new
+append c PING
+reply c
+reply c
+reply c
+reconnect c
+timeout c 50
+foreign CLIENT PAUSE 150 ALL
+cmd c SET k newer
+cmd c GET k
+seterr c 0
+timeout c 1000
+reply c
+reply c
+cmd c GET k
+cmd d GET k
+E2
+done
+
+if [ "$HIREDIS" = 1.2 ]; then
+        for mode in tracking pubsub; do
+                MTSHIM_INVALIDATION=$mode case_same "$mode: out-of-band messages of RESP3, without a callback" <<'E2'
+connect c
+nopush c
+unlike c - HELLO 3
+cmd c CLIENT TRACKING ON
+cmd c GET k
+foreign SET k value
+cmd c PING
+cmd c SET k own
+reply c
+cmd c SUBSCRIBE channel
+foreign PUBLISH channel one
+reply c
+E2
+        done
+fi

@@ -85,12 +85,12 @@ cli RPUSH go 1 >/dev/null
 waiter_ends script
 
 # A writer on another host: a segment of its own.
-write_elsewhere() { # title, lines of play
+write_elsewhere() { # title, lines of play[, anything: it may say that a write could not be announced]
         cli SET k old >/dev/null
         wait_start "$1"
         MTSHIM_SEGMENT=$SEGMENT-elsewhere shim play <<<"connect w
 $2" >"$T/w.out" 2>&1 || { show "$T/w.out"; fail "$1: the writer"; }
-        ! grep -q 'could not be announced' "$T/w.out" || { show "$T/w.out"; fail "$1: the writer"; }
+        [ $# -gt 2 ] || ! grep -q 'could not be announced' "$T/w.out" || { show "$T/w.out"; fail "$1: the writer"; }
         cli RPUSH go 1 >/dev/null
         waiter_ends "$1"
 }
@@ -110,7 +110,10 @@ reply w'
 write_elsewhere "replies switched off elsewhere" 'append w CLIENT REPLY OFF
 append w SET k new
 append w CLIENT REPLY ON
-reply w'
+reply w
+reconnect w
+cmd w SET other any' unsaid
+grep -q 'could not be announced' "$T/w.out" || { show "$T/w.out"; fail "nobody says that it was not announced"; }
 
 # Rights are taken away from the writer and given back.
 cli ACL SETUSER default -publish >/dev/null
@@ -130,6 +133,34 @@ waiter_ends "a right given back"
 [ "$(wc -l <"$T/w.err")" -eq 1 ] && grep -q 'could not be announced.*NOPERM' "$T/w.err" || { show "$T/w.err"; fail "not one line"; }
 [ "$(MTSHIM_SEGMENT=$SEGMENT-refused stat_of errors.announce)" -eq 1 ] || fail "it is not counted"
 ok "refused: $(cut -d: -f2- "$T/w.err")"
+
+# MULTI is refused: what follows takes place at once, and is told.
+cli ACL SETUSER default +publish -multi >/dev/null
+write_elsewhere "MULTI is refused" 'cmd w MULTI
+cmd w SET k new'
+write_elsewhere "MULTI is refused, in a pipeline" 'append w MULTI
+append w SET k new
+reply w
+reply w
+cmd w SET k2 any'
+cli ACL SETUSER default +multi >/dev/null
+
+# A connection that never authenticated, after a refusal; and what is changed is nobody's rights.
+case_same "let in" <<'E2'
+connect c
+cmd c AUTH nobody wrong
+connect d
+foreign SET k value
+warm d k
+hit d k
+E2
+shim play >"$T/w.out" 2>&1 <<<"connect c
+warm c k
+run $CTL stat -j | grep -w epoch >$T/before
+cmd c CONFIG SET maxmemory 0
+run $CTL stat -j | grep -w epoch >$T/after" || { show "$T/w.out"; fail "CONFIG SET"; }
+cmp "$T/before" "$T/after" || fail "CONFIG SET of other things than rights makes L1 forget"
+ok "CONFIG SET of other things than rights"
 
 # The write's reply has come and the announcement's has not: the program has to wait for both.
 MTSHIM_SEGMENT=$SEGMENT-held shim play >"$T/held" 2>&1 <<'E2' || { show "$T/held"; fail "a reply that is held back"; }
@@ -161,6 +192,17 @@ cmd w SET k2 x
 E2
 await 5 grep -q '^1P ' "$T/ear" || { show "$T/ear" "$T/w.out"; fail "it is not made good"; }
 ok "a connection that breaks with a write on its way"
+
+# The server's last word.
+MTSHIM_SEGMENT=$SEGMENT-word shim play >"$T/word" 2>&1 <<'E2' || { show "$T/word"; fail "the server's last word"; }
+connect w
+append w SET k value
+feed w -ERR\smax\x0d\x0a
+foreign CLIENT KILL TYPE normal
+reply w
+E2
+grep -q 'rc=0 .*ERR.*max' "$T/word" || { show "$T/word"; fail "the server's last word is lost"; }
+ok "an error, and the connection is closed"
 
 MTSHIM_AUDIT_STREAM=audit MTSHIM_AUDIT_MAXLEN=100 case_same "an audit stream" <<'E2'
 connect w

@@ -101,6 +101,22 @@ E2
 cli INFO commandstats >"$T/stats"
 ok "a listener that waits"
 
+# The stream is in database 0, wherever the connection is by the time that the server comes to it.
+case_same "SELECT on its way" <<'E2'
+connect w
+append w SELECT 1
+append w SET k value
+reply w
+reply w
+cmd w SELECT 0
+cmd w SET k value
+cmd w MULTI
+cmd w SELECT 1
+cmd w SET k value
+cmd w EXEC
+E2
+[ "$(cli -n 1 EXISTS $S)" -eq 0 ] || fail "a stream in database 1"
+
 # Three modes on one host and one server: each has a place of its own, and what it hears.
 MTSHIM_MAX_STALENESS=${STALE_MS}ms MT_BOUND_MS=$STALE_MS MTSHIM_SEGMENT=$SEGMENT-mixed
 cli SET k old >/dev/null

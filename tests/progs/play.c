@@ -17,6 +17,7 @@
  *   unlike C VALUE WORD...                 a command whose reply must not be VALUE; the reply is not printed
  *   async WORD... [| WORD...]...           commands on an asynchronous context of their own
  *   tell FILE | told FILE                  make the file; wait until it is there: for plays that run side by side
+ *   nopush C                               take off hiredis' callback for out-of-band messages, where it has one
  *   free C | reconnect C | timeout C MS | err C | seterr C N | nonblock C | block C | feed C BYTES | fn C own|default
  *   foreign WORD...                        by a plain socket (to MT_FOREIGN, if set): nobody here knows of it
  *   exists FILE                            wait until there is such a file
@@ -491,6 +492,16 @@ static void op_advance(struct word *w, int n)
                 die("line %u: this is not the test flavour", line_number);
 }
 
+static void op_nopush(struct word *w, int n)
+{
+        void *(*set)(redisContext * c, void *f);
+
+        (void)n;
+        *(void **)&set = dlsym(RTLD_DEFAULT, "redisSetPushCallback");
+        if (set != NULL)
+                set(live(w[1].p), NULL);
+}
+
 static void op_exists(struct word *w, int n)
 {
         uint64_t deadline_ns = now_ns() + 20 * NS_PER_S;
@@ -541,6 +552,7 @@ static const struct {
         {"block", op_nonblock, 2},
         {"feed", op_feed, 3},
         {"fn", op_fn, 3},
+        {"nopush", op_nopush, 2},
         {"foreign", op_foreign, 2},
         {"advance", op_advance, 2},
         {"sleep", op_sleep, 2},

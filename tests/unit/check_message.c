@@ -203,9 +203,9 @@ static void publish(enum invalidation_mode mode)
         invalidation_setup(&config);
 }
 
-static void says(struct announcement *a, enum announcement_form form, bool silent, bool audit, const char *wanted)
+static void says(struct announcement *a, enum announcement_form form, bool audit, const char *wanted)
 {
-        struct mt_bytes command = announcement_command(a, form, silent, audit, 0xabc, 12);
+        struct mt_bytes command = announcement_command(a, form, audit, 0xabc, 12);
 
         ck_assert_ptr_nonnull(command.ptr);
         ck_assert_msg(command.len == strlen(wanted) && memcmp(command.ptr, wanted, command.len) == 0, "%.*s",
@@ -219,23 +219,20 @@ START_TEST(words)
         publish(INVALIDATION_PUBSUB);
         ck_assert(publisher_wanted() && publisher_audits() && announcement_empty(&a));
         announcement_key(&a, mt_bytes_of("foo"), false);
-        says(&a, ANNOUNCEMENT_ELSEWHERE, false, false,
+        says(&a, ANNOUNCEMENT_ELSEWHERE, false,
              "*3\r\n$7\r\nPUBLISH\r\n$4\r\nchan\r\n$28\r\n1U 0000000000000abc 12\n3:foo\r\n");
-        says(&a, ANNOUNCEMENT_HERE, true, false,
-             "*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
-             "*3\r\n$7\r\nPUBLISH\r\n$4\r\nchan\r\n$28\r\n1U 0000000000000abc 12\n3:foo\r\n");
-        says(&a, ANNOUNCEMENT_HERE, false, true,
+        says(&a, ANNOUNCEMENT_HERE, true,
              "*8\r\n$4\r\nXADD\r\n$3\r\naud\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$1\r\n7\r\n$1\r\n*\r\n$1\r\nm\r\n"
              "$28\r\n1U 0000000000000abc 12\n3:foo\r\n");
         publish(INVALIDATION_STREAM);
         announcement_clear(&a);
         ck_assert(announcement_empty(&a));
         announcement_key(&a, mt_bytes_of("foo"), true);
-        says(&a, ANNOUNCEMENT_HERE, false, false,
+        says(&a, ANNOUNCEMENT_HERE, false,
              "*8\r\n$4\r\nXADD\r\n$3\r\nstr\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$6\r\n100000\r\n$1\r\n*\r\n$1\r\nm\r\n"
              "$28\r\n1R 0000000000000abc 12\n3:foo\r\n");
         announcement_key(&a, mt_bytes_of("\x01\n"), true);
-        says(&a, ANNOUNCEMENT_ELSEWHERE, false, false,
+        says(&a, ANNOUNCEMENT_ELSEWHERE, false,
              "*6\r\n$4\r\nEVAL\r\n$95\r\nredis.call('SELECT','0') return redis.call('XADD',KEYS[1],'MAXLEN','~',"
              "ARGV[1],'*','m',ARGV[2])\r\n$1\r\n1\r\n$3\r\nstr\r\n$6\r\n100000\r\n"
              "$32\r\n1B 0000000000000abc 12\n3:foo2:\x01\n\r\n");
@@ -257,7 +254,7 @@ START_TEST(too_many)
         for (int i = 0; i < 100; i++)
                 announcement_key(&a, mt_bytes(key, sizeof key), false);
         ck_assert(a.all);
-        says(&a, ANNOUNCEMENT_HERE, false, false,
+        says(&a, ANNOUNCEMENT_HERE, false,
              "*3\r\n$7\r\nPUBLISH\r\n$4\r\nchan\r\n$26\r\n1P 0000000000000abc 12\n1:*\r\n");
         announcement_clear(&a);
         ck_assert(a.buffer == NULL); /* a large one is given back */
