@@ -39,7 +39,7 @@ cmd c SET k own
 cmd c GET k
 E2
         stat_at_least announcements 1 || fail "pubsub, $1: the write was not announced"
-        [ "$(stat_of messages)" -ge 2 ] || fail "pubsub, $1: $("$CTL" stat -j)"
+        [ "$(stat_of messages)" -ge 1 ] || fail "pubsub, $1: $("$CTL" stat -j)"
 }
 redis_start --rename-command CLIENT ''
 falls "rename-command CLIENT"
