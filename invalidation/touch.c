@@ -15,6 +15,7 @@
 
 #include "address.h"
 #include "info.h"
+#include "message.h"
 #include "notice.h"
 #include "thread.h"
 #include "watch.h"
@@ -117,15 +118,10 @@ static bool touch_ask_policy(struct touch *touch)
 
 static bool touch_select(struct touch *touch, uint32_t database)
 {
-        char            digits[10];
-        size_t          at = sizeof digits;
-        struct mt_bytes select[] = {mt_bytes_of("SELECT"), mt_bytes_of("")};
+        char            digits[20];
+        struct mt_bytes select[] = {mt_bytes_of("SELECT"), mt_bytes(digits, message_write_number(digits, database))};
 
         touch->database = database;
-        do
-                digits[--at] = (char)('0' + database % 10);
-        while ((database /= 10) > 0);
-        select[1] = mt_bytes(digits + at, sizeof digits - at);
         return touch_ask(touch, TOUCH_SELECT, select, 2);
 }
 
