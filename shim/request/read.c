@@ -341,8 +341,6 @@ release:
         l1_release(c->l1, lease);
 }
 
-static const struct command read_a_get = {.class = COMMAND_GET};
-
 /* Neither may be answered any more, or both are still to be: then PTTL's reply is not for the program, if it reads on.
  */
 static MT_COLD void read_failed(struct connection *c, bool pttl_answered, int error)
@@ -353,7 +351,7 @@ static MT_COLD void read_failed(struct connection *c, bool pttl_answered, int er
         if (!pttl_answered)
                 session_late_own(c);
         c->announce.late = true;
-        session_sent(c, COMMAND_OK, &read_a_get);
+        session_sent(c, COMMAND_OK, &request_a_get);
 }
 
 /* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before

@@ -24,6 +24,9 @@ static inline bool request_timed_out(const struct connection *c, int error)
                (error == EAGAIN || error == EWOULDBLOCK);
 }
 
+/* A GET, for session_sent(): of what only reads the class is all that matters. */
+extern const struct command request_a_get;
+
 /* A GET of one key: what the call returns, from L1 or from Redis. verb: its three letters, as the program wrote them.
  * Passed on it is the same on the wire as in whatever form it was given. errno is kept where hiredis would not have set
  * it. */

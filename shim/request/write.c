@@ -55,7 +55,7 @@ static void write_note_by_hiredis(struct connection *c, const char *format, va_l
 
 /* Of a command that only reads, its class is all that matters: whatever its words are, even if hiredis refuses them. */
 static const struct command write_a_read = {.class = COMMAND_READ};
-static const struct command write_a_get = {.class = COMMAND_GET};
+const struct command        request_a_get = {.class = COMMAND_GET};
 
 static bool write_note_read(struct connection *c, bool reads)
 {
@@ -378,7 +378,7 @@ void *request_forward_argv(struct connection *c, int argc, const char **argv, co
         uint64_t began_ns;
 
         if (get)
-                session_sent(c, COMMAND_OK, &write_a_get);
+                session_sent(c, COMMAND_OK, &request_a_get);
         else
                 request_note_argv(c, argc, argv, argvlen);
         began_ns = write_enter(c, get);
