@@ -242,7 +242,7 @@ static void check_says_nothing(void)
         }
         ck_assert_uint_eq(counted(COUNTER_touches), 0);
         ck_assert_int_eq(touch_calls(), 0);
-        ck_assert_int_eq(connections(), 2);
+        UNTIL(connections() == 2); /* one that was closed is counted until the server has seen it */
         ck_assert(!logged("mtshim"));
 }
 
