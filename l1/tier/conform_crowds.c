@@ -57,6 +57,8 @@ struct crowd {
         _Atomic(const char *) fault;   /* the first that was seen; static */
         _Atomic uint32_t      fault_status;
         _Atomic uint64_t      hits, lost; /* own values found, and not */
+        _Atomic uint32_t      begin;      /* 1: all are there */
+        _Atomic uint32_t      stored;     /* threads of crowd_race() that have stored all that they will */
 };
 struct crowd_member {
         struct crowd *crowd;
@@ -78,6 +80,12 @@ static uint64_t crowd_random(struct crowd_member *m, uint64_t below)
 {
         m->random = m->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         return (m->random >> 33) % below;
+}
+
+static void crowd_begin(struct crowd *c)
+{
+        while (mt_load_acquire(&c->begin) == 0)
+                sched_yield();
 }
 
 static struct mt_bytes crowd_key(char to[32], const char *stem, unsigned number)
@@ -169,8 +177,7 @@ static void *crowd_mixed(void *arg)
         struct conform_buffer b;
 
         conform_buffer_init(&b);
-        while (!mt_load_acquire(&m->crowd->begin))
-                sched_yield();
+        crowd_begin(m->crowd);
         for (unsigned i = 0; i < m->crowd->rounds && mt_load_relaxed(&m->crowd->fault) == NULL; i++)
                 if (i % 8 == 0 ? !crowd_own(m, &b) : !crowd_shared(m, &b))
                         break;
@@ -203,7 +210,8 @@ static bool crowd_store(struct crowd_member *m, struct mt_bytes key)
         if (!crowd_status(c, status, "mark among eight threads"))
                 return false;
         version = mt_load_acquire(&c->truth);
-        sched_yield(); /* a fast store would be through before another thread has begun */
+        if (crowd_random(m, 2) == 0) /* a fast store would be through before another thread has begun */
+                sched_yield();
         status = c->r->ops->set_marked(c->r->self, key, crowd_value(bytes, 7, version, 64 + version % 64), CONFORM_TTL,
                                        mark);
         if (status == MT_OK)
@@ -213,18 +221,27 @@ static bool crowd_store(struct crowd_member *m, struct mt_bytes key)
         return status == MT_STALE || crowd_status(c, status, "set_marked among eight threads");
 }
 
+/* Who changes goes on until all have stored: on few processors the one kind would be through before the other began. */
 static void *crowd_race(void *arg)
 {
         struct crowd_member  *m = arg;
+        struct crowd         *c = m->crowd;
+        bool                  changes = m->number % 2, fine = true;
         struct conform_buffer b;
         struct mt_bytes       key = mt_bytes_of("row");
 
         conform_buffer_init(&b);
-        while (!mt_load_acquire(&m->crowd->begin))
-                sched_yield();
-        for (unsigned i = 0; i < m->crowd->rounds && mt_load_relaxed(&m->crowd->fault) == NULL; i++)
-                if (m->number % 2 ? !crowd_change(m, key, &b) : !crowd_store(m, key))
+        crowd_begin(c);
+        for (unsigned i = 0; fine && mt_load_relaxed(&c->fault) == NULL; i++) {
+                if (changes ? mt_load_relaxed(&c->stored) == CROWD_THREADS / 2 : i == c->rounds)
                         break;
+                if (changes && crowd_random(m, 8) != 0)
+                        sched_yield(); /* so that some late values are not too late */
+                else
+                        fine = changes ? crowd_change(m, key, &b) : crowd_store(m, key);
+        }
+        if (!changes)
+                mt_fetch_add_relaxed(&c->stored, 1);
         conform_buffer_fini(&b);
         return NULL;
 }
@@ -241,7 +258,7 @@ static void crowd_run(struct conform_run *r, void *(*body)(void *), const char *
                 if (pthread_create(&member[started].thread, NULL, body, &member[started]) != 0)
                         break;
         }
-        mt_store_release(&c.begin, true);
+        mt_store_release(&c.begin, 1u);
         for (unsigned i = 0; i < started; i++)
                 pthread_join(member[i].thread, NULL);
         MUST(started == CROWD_THREADS || conform_skip(r, "no more than %u threads to be had", started));
