@@ -259,6 +259,12 @@ static void conform_run_one(struct conform_run *r, const struct conform_check *c
         r->conform->report(r->conform->arg, check->name, r->verdict, r->seen);
 }
 
+static bool conform_is_asked_for(const struct conform *conform, const char *name)
+{
+        return (conform->only == NULL || strcmp(conform->only, name) == 0) &&
+               (conform->without == NULL || strcmp(conform->without, name) != 0);
+}
+
 struct conform_count conform_run(const struct conform *conform)
 {
         const struct conform_check *const tables[] = {conform_values, conform_times, conform_removals, conform_crowds};
@@ -272,7 +278,7 @@ struct conform_count conform_run(const struct conform *conform)
         r.base = mt_bytes(base, len < (int)sizeof base ? (size_t)len : sizeof base - 1);
         for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
                 for (const struct conform_check *check = tables[i]; check->name != NULL; check++)
-                        if (conform->only == NULL || strcmp(conform->only, check->name) == 0)
+                        if (conform_is_asked_for(conform, check->name))
                                 conform_run_one(&r, check, &count);
         }
         return count;

@@ -25,6 +25,7 @@ struct conform {
         struct mt_backend_config config;  /* as a tier would open it; timeout_ms is taken at its word */
         bool                     quick;   /* without what takes long or much: the key of 512 MB, values beyond 4 MiB */
         const char              *only;    /* that check alone; NULL: all */
+        const char              *without; /* all but that one; NULL: all */
         /* Stop the store itself (its server), and start it again, keeping or not what it held; true when it is done.
          * NULL: what needs them is skipped. */
         bool (*stop)(void *arg);

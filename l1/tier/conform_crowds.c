@@ -53,7 +53,8 @@ struct crowd {
         struct conform_run   *r;
         unsigned              rounds;
         _Atomic uint64_t      version; /* of whatever is written: never twice the same */
-        _Atomic uint64_t      truth;   /* what `source` holds; see crowd_race() */
+        _Atomic uint64_t      truth;   /* the row's version, in crowd_race() */
+        _Atomic uint64_t      removed; /* the newest that a removal has ended for */
         _Atomic(const char *) fault;   /* the first that was seen; static */
         _Atomic uint32_t      fault_status;
         _Atomic uint64_t      hits, lost; /* own values found, and not */
@@ -186,18 +187,32 @@ static void *crowd_mixed(void *arg)
 }
 
 /* One key stands for a row of a database. Half of the threads change the row and remove the key; the others mark, read the
- * row, and store what they read, late. What is found after a removal is at least as new as the row was then. */
-static bool crowd_change(struct crowd_member *m, struct mt_bytes key, struct conform_buffer *b)
+ * row, and store what they read, late. Whatever is found is at least as new as the row was at the last removal that had
+ * ended before. */
+static bool crowd_newer(struct crowd_member *m, struct mt_bytes key, struct conform_buffer *b)
 {
         struct crowd *c = m->crowd;
-        uint64_t      least = mt_fetch_add_acq_rel(&c->truth, 1) + 1, seen;
+        uint64_t      least = mt_load_acquire(&c->removed), seen;
         bool          found;
 
-        if (!crowd_status(c, c->r->ops->cache.remove(c->r->self, key), "remove among eight threads") ||
-            !crowd_look(m, key, 7, b, &seen, &found))
+        if (!crowd_look(m, key, 7, b, &seen, &found))
                 return false;
         return !found || seen >= least ||
                crowd_fault(c, "a value from before its key was removed, by a late set", MT_OK);
+}
+
+static bool crowd_change(struct crowd_member *m, struct mt_bytes key, struct conform_buffer *b)
+{
+        struct crowd *c = m->crowd;
+        uint64_t      version = mt_fetch_add_acq_rel(&c->truth, 1) + 1, removed;
+
+        if (!crowd_newer(m, key, b) ||
+            !crowd_status(c, c->r->ops->cache.remove(c->r->self, key), "remove among eight threads"))
+                return false;
+        removed = mt_load_relaxed(&c->removed);
+        while (removed < version && !mt_cas_acq_rel(&c->removed, &removed, version))
+                ;
+        return crowd_newer(m, key, b);
 }
 
 static bool crowd_store(struct crowd_member *m, struct mt_bytes key)
