@@ -2,8 +2,6 @@
 #include "conform_run.h"
 
 #include "../base/clock.h"
-#include "builtin.h"
-#include "plugin.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -284,23 +282,20 @@ struct conform_count conform_run(const struct conform *conform)
         return count;
 }
 
-bool conform_run_spec(struct mt_bytes text, const char *folder, bool quick, conform_report_f *report, void *arg,
-                      struct conform_count *count, char *why)
+bool conform_run_spec(struct mt_bytes text, const struct plugin_places *places, bool quick, conform_report_f *report,
+                      void *arg, struct conform_count *count, char why[MT_BACKEND_WHY_MAX])
 {
-        static struct spec         spec;
-        const struct plugin_places places = {folder, backends_built_in};
-        const struct mt_backend   *backend;
-        struct conform             conform = {.quick = quick, .report = report, .arg = arg};
-        const char                *fault = spec_parse(text, &spec);
+        struct conform conform = {.quick = quick, .report = report, .arg = arg};
+        struct spec    spec;
+        const char    *fault = spec_parse(text, &spec);
 
         if (fault != NULL) {
                 snprintf(why, MT_BACKEND_WHY_MAX, "%s", fault);
                 return false;
         }
-        backend = plugin_find(&spec, &places, why);
-        if (backend == NULL)
+        conform.backend = plugin_find(&spec, places, why);
+        if (conform.backend == NULL)
                 return false;
-        conform.backend = backend;
         conform.config = spec_config(&spec, mt_bytes("", 0), CONFORM_TIMEOUT_MS);
         *count = conform_run(&conform);
         return true;

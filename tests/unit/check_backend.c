@@ -57,13 +57,13 @@ static const struct mt_backend_config *bed_config(const struct mt_backend *backe
 /* ------------------------------------------------------------------------------------------- the broken stores */
 
 /* What is wrapped: a store whose functions a fault replaces, one or a few of them. Its objects are the real ones. */
-static const struct mt_backend *real;
-static struct mt_l2_ops         ops;    /* with the fault */
-static struct mt_backend        broken; /* likewise */
+static const struct mt_backend        *real;
+static struct mt_l2_ops                ops;    /* with the fault */
+static struct mt_backend               broken; /* likewise */
 static const struct mt_backend_config *opened;
-static _Atomic bool             down;
+static _Atomic bool                    down;
 
-#define REAL  (real->ops->cache)
+#define REAL              (real->ops->cache)
 #define UNLESS_DOWN(call) (down ? MT_ERROR : (call))
 
 /* A server that can be stopped, over one that cannot. */
@@ -164,7 +164,8 @@ static char *cut_room(struct mt_sink *sink, size_t len)
         return c->spare;
 }
 /* By way of a buffer of our own, so that what is handed on may be something else. */
-static enum mt_status cut_get(void *s, struct mt_bytes k, struct mt_sink *out, size_t least, size_t most, enum mt_status no_room)
+static enum mt_status cut_get(void *s, struct mt_bytes k, struct mt_sink *out, size_t least, size_t most,
+                              enum mt_status no_room)
 {
         struct cut_sink c = {.sink.room = cut_room, .out = out};
         enum mt_status  status = down_get(s, k, &c.sink);
@@ -482,7 +483,7 @@ static struct mt_bytes half_key(struct mt_bytes k, char to[64])
 }
 static enum mt_status half_set_with_ttl(void *s, struct mt_bytes k, struct mt_bytes v, uint64_t ttl_ms)
 {
-        char            to[64];
+        char           to[64];
         enum mt_status status;
 
         if (v.len < 32 || k.len > 60 || strncmp(k.ptr, "shared", 6) != 0)
@@ -517,12 +518,13 @@ static enum mt_status half_get(void *s, struct mt_bytes k, struct mt_sink *out)
         X(none, process, "", (void)0)                                                                                  \
         X(none_shm, shm, "", (void)0)                                                                                  \
         X(counted_marks, process, "", marks_counted())                                                                 \
-        X(counted_marks_shm, shm, "",            marks_counted())                                                      \
-        X(late, process, "ttl-precision ttl-1ms ttl-100-years ttl-none ttl-end restart", ops.cache.set_with_ttl = late_set_with_ttl)         \
+        X(counted_marks_shm, shm, "", marks_counted())                                                                 \
+        X(late, process, "ttl-precision ttl-1ms ttl-100-years ttl-none ttl-end restart",                               \
+          ops.cache.set_with_ttl = late_set_with_ttl)                                                                  \
         X(late_in_secret, process, "ttl-1ms ttl-end", ops.cache.set_with_ttl = late_set_with_ttl,                      \
           ops.get_with_ttl = late_get_with_ttl)                                                                        \
         X(early, process, "ttl-precision ttl-none ttl-end", ops.cache.set_with_ttl = early_set_with_ttl)               \
-        X(rounded_up, process, "ttl-precision ttl-none ttl-end", ops.get_with_ttl = more_get_with_ttl)                                  \
+        X(rounded_up, process, "ttl-precision ttl-none ttl-end", ops.get_with_ttl = more_get_with_ttl)                 \
         X(times_of_32_bits, process, "ttl-precision ttl-100-years", ops.cache.set_with_ttl = words_set_with_ttl)       \
         X(zero_is_for_ever, process, "ttl-0 marks-void", ops.cache.set_with_ttl = forever_set_with_ttl)                \
         X(default_of_30_s, process, "ttl-default", ops.cache.set = short_set)                                          \
@@ -530,16 +532,18 @@ static enum mt_status half_get(void *s, struct mt_bytes k, struct mt_sink *out)
         X(empty_is_a_miss, process, "empty-value overwrite", ops.cache.get = no_empty_get)                             \
         X(no_room_is_a_miss, process, "sink", ops.cache.get = no_room_get)                                             \
         X(no_room_asked, process, "empty-value overwrite", ops.cache.get = no_ask_get)                                 \
-        X(writes_beyond, process, "round-trip binary overwrite sink remove marks-void", ops.cache.get = beyond_get)                                \
+        X(writes_beyond, process, "round-trip binary overwrite sink remove marks-void", ops.cache.get = beyond_get)    \
         X(refused_stays, process, "large-values refused", ops.cache.set_with_ttl = keeps_set_with_ttl)                 \
         X(too_large_is_an_error, process, "large-values refused", ops.cache.set_with_ttl = error_set_with_ttl)         \
         X(tail_stays, process, "overwrite", ops.cache.set_with_ttl = tail_set_with_ttl)                                \
         X(keys_are_texts, process, "binary", keys_are(text_key))                                                       \
         X(keys_are_cut, process, "long-keys", keys_are(short_key))                                                     \
         X(keys_without_case, process, "round-trip", keys_are(lower_key))                                               \
-        X(absent_is_no_success, process, "remove marks-void marks-apart threads marks-threads reopen restart", ops.cache.remove = strict_remove)                                   \
-        X(removed_is_empty, process, "binary remove marks-void threads marks-threads restart", ops.cache.remove = lazy_remove)                                               \
-        X(flush_does_nothing, process, "flush prefix marks-void reopen", ops.cache.flush = half_flush)                                               \
+        X(absent_is_no_success, process, "remove marks-void marks-apart threads marks-threads reopen restart",         \
+          ops.cache.remove = strict_remove)                                                                            \
+        X(removed_is_empty, process, "binary remove marks-void threads marks-threads restart",                         \
+          ops.cache.remove = lazy_remove)                                                                              \
+        X(flush_does_nothing, process, "flush prefix marks-void reopen", ops.cache.flush = half_flush)                 \
         X(no_classes, shm, "pattern pattern-random prefix marks-pattern",                                              \
           ops.cache.remove_pattern = no_class_remove_pattern)                                                          \
         X(pattern_removes_all, shm, "pattern pattern-random", ops.cache.remove_pattern = all_remove_pattern)           \
@@ -550,13 +554,13 @@ static enum mt_status half_get(void *s, struct mt_bytes k, struct mt_sink *out)
         X(error_is_a_miss, process, "restart", ops.cache.get = miss_get)                                               \
         X(removed_while_down, process, "restart", ops.cache.remove = hides_remove)                                     \
         X(always_healthy, process, "restart", ops.cache.health_check = always_health_check)                            \
-        X(ill, process, "health", ops.cache.health_check = ill_health_check)                       \
+        X(ill, process, "health", ops.cache.health_check = ill_health_check)                                           \
         X(too_slow, process, "restart", ops.cache.get = slow_get)                                                      \
         X(not_opened_while_down, process, "restart", broken.open = down_open)                                          \
         X(mark_is_ignored, process, "marks-void marks-threads reopen restart", ops.set_marked = ignored_set_marked)    \
         X(void_mark_removes, process, "marks-void", ops.set_marked = removing_set_marked)                              \
         X(flush_leaves_marks, process, "marks-void", marks_counted(), marks_skip_flush = true)                         \
-        X(pattern_leaves_marks, shm, "marks-pattern", marks_counted(), marks_skip_pattern = true)          \
+        X(pattern_leaves_marks, shm, "marks-pattern", marks_counted(), marks_skip_pattern = true)                      \
         X(set_ends_marks, process, "marks-kept", marks_counted(), marks_sets_count = true)                             \
         X(mark_and_set_apart, process, "marks-threads", marks_counted(), marks_apart = true)                           \
         X(marks_come_again, process, "reopen restart", marks_counted(), broken.open = forgetful_open)                  \
