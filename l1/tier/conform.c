@@ -225,9 +225,9 @@ void *conform_open(struct conform_run *r, struct mt_bytes prefix)
 
         config.prefix = prefix;
         status = r->conform->backend->open(&config, &self, why);
-        if (status == MT_OK)
+        if (status == MT_OK && self != NULL)
                 return self;
-        conform_fail(r, "open: %s: %.200s", conform_word(status), why);
+        conform_fail(r, "open: %s: %.200s", conform_word(status), status == MT_OK ? "no object" : why);
         return NULL;
 }
 
