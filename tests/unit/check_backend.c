@@ -294,6 +294,17 @@ static void keys_are(struct mt_bytes (*other)(struct mt_bytes k))
         ops.cache.remove = key_remove;
 }
 
+static enum mt_status nameless_set_with_ttl(void *s, struct mt_bytes k, struct mt_bytes v, uint64_t ttl_ms)
+{
+        return k.len == 0 ? MT_ERROR : down_set_with_ttl(s, k, v, ttl_ms);
+}
+static enum mt_status error_get(void *s, struct mt_bytes k, struct mt_sink *out)
+{
+        enum mt_status status = down_get(s, k, out);
+
+        return status == MT_MISS && mt_bytes_equal(k, mt_bytes_of("nothing")) ? MT_ERROR : status;
+}
+
 /* --- removals */
 static enum mt_status strict_remove(void *s, struct mt_bytes k)
 {
@@ -384,7 +395,7 @@ static bool ill_health_check(void *s)
 static enum mt_status slow_get(void *s, struct mt_bytes k, struct mt_sink *out)
 {
         if (down)
-                usleep(700000);
+                usleep(2300000);
         return down_get(s, k, out);
 }
 static enum mt_status down_open(const struct mt_backend_config *config, void **s, char *why)
@@ -397,6 +408,7 @@ static enum mt_status down_open(const struct mt_backend_config *config, void **s
 /* --- marks: a count of removals, and what is left out of it, or done in the wrong order */
 static pthread_mutex_t  marks_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t marks_voids = 1000;
+static void *_Atomic    marks_self; /* who gave out the last */
 static bool             marks_skip_flush, marks_skip_pattern, marks_sets_count, marks_apart;
 
 static enum mt_status counted(enum mt_status status, bool counts)
@@ -409,6 +421,11 @@ static enum mt_status marks_remove(void *s, struct mt_bytes k)
 {
         pthread_mutex_lock(&marks_lock);
         return counted(down_remove(s, k), true);
+}
+static enum mt_status marks_remove_of_own(void *s, struct mt_bytes k)
+{
+        pthread_mutex_lock(&marks_lock);
+        return counted(down_remove(s, k), s == marks_self);
 }
 static enum mt_status marks_remove_pattern(void *s, struct mt_bytes glob)
 {
@@ -427,8 +444,8 @@ static enum mt_status marks_set_with_ttl(void *s, struct mt_bytes k, struct mt_b
 }
 static enum mt_status marks_mark(void *s, struct mt_bytes k, uint64_t *mark)
 {
-        (void)s;
         (void)k;
+        marks_self = s;
         *mark = marks_voids;
         return UNLESS_DOWN(MT_OK);
 }
@@ -539,6 +556,8 @@ static enum mt_status half_get(void *s, struct mt_bytes k, struct mt_sink *out)
         X(keys_are_texts, process, "binary", keys_are(text_key))                                                       \
         X(keys_are_cut, process, "long-keys", keys_are(short_key))                                                     \
         X(keys_without_case, process, "round-trip", keys_are(lower_key))                                               \
+        X(no_empty_key, process, "empty-key", ops.cache.set_with_ttl = nameless_set_with_ttl)                          \
+        X(miss_is_an_error, process, "miss", ops.cache.get = error_get)                                                \
         X(absent_is_no_success, process, "remove marks-void marks-apart threads marks-threads reopen restart",         \
           ops.cache.remove = strict_remove)                                                                            \
         X(removed_is_empty, process, "binary remove marks-void threads marks-threads restart",                         \
@@ -561,6 +580,7 @@ static enum mt_status half_get(void *s, struct mt_bytes k, struct mt_sink *out)
         X(void_mark_removes, process, "marks-void", ops.set_marked = removing_set_marked)                              \
         X(flush_leaves_marks, process, "marks-void", marks_counted(), marks_skip_flush = true)                         \
         X(pattern_leaves_marks, shm, "marks-pattern", marks_counted(), marks_skip_pattern = true)                      \
+        X(marks_of_one_object, shm, "two-objects", marks_counted(), ops.cache.remove = marks_remove_of_own)            \
         X(set_ends_marks, process, "marks-kept", marks_counted(), marks_sets_count = true)                             \
         X(mark_and_set_apart, process, "marks-threads", marks_counted(), marks_apart = true)                           \
         X(marks_come_again, process, "reopen restart", marks_counted(), broken.open = forgetful_open)                  \
@@ -614,7 +634,7 @@ static void outcome_report(void *arg, const char *check, enum conform_verdict ve
                 snprintf(o->failed + f, sizeof o->failed - f, "%s%s", f > 0 ? " " : "", check);
 }
 
-static void fault_run(const struct fault *fault, struct outcome *o)
+static void fault_prepare(const struct fault *fault)
 {
         real = fault->real;
         opened = bed_config(real, fault->name);
@@ -628,6 +648,11 @@ static void fault_run(const struct fault *fault, struct outcome *o)
         broken = *real;
         broken.ops = &ops;
         fault->plant();
+}
+
+static void fault_run(const struct fault *fault, struct outcome *o)
+{
+        fault_prepare(fault);
         conform_run(&(struct conform){.backend = &broken,
                                       .config = *opened,
                                       .quick = true,
@@ -640,30 +665,41 @@ static void fault_run(const struct fault *fault, struct outcome *o)
                                       .arg = o});
 }
 
-static void fault_start_run(const struct fault *fault, int ends[2])
+struct child {
+        pid_t pid;
+        int   end; /* of a pipe, from which the outcome comes */
+};
+
+static struct child fault_start_run(const struct fault *fault)
 {
         static struct outcome outcome;
+        struct child          child;
+        int                   ends[2];
 
         ck_assert_int_eq(pipe(ends), 0);
-        if (fork() == 0) {
+        child = (struct child){fork(), ends[0]};
+        ck_assert_int_ge(child.pid, 0);
+        if (child.pid == 0) {
                 fault_run(fault, &outcome);
                 _exit(write(ends[1], &outcome, sizeof outcome) != sizeof outcome);
         }
         close(ends[1]);
+        return child;
 }
 
-/* False: it did not come to its end. */
-static bool fault_outcome(int end, struct outcome *outcome)
+/* False: it did not come to its end, or not well. */
+static bool fault_outcome(const struct child *child, struct outcome *outcome)
 {
         size_t  n = 0;
         ssize_t got;
+        int     status;
 
         memset(outcome, 0, sizeof *outcome);
-        while ((got = read(end, (char *)outcome + n, sizeof *outcome - n)) > 0)
+        while ((got = read(child->end, (char *)outcome + n, sizeof *outcome - n)) > 0)
                 n += (size_t)got;
-        close(end);
-        wait(NULL);
-        return n == sizeof *outcome;
+        close(child->end);
+        ck_assert_int_eq(waitpid(child->pid, &status, 0), child->pid);
+        return n == sizeof *outcome && status == 0;
 }
 
 /* Each in a process of its own, so that none finds what another has left; a few at a time. Those that no time is broken
@@ -672,14 +708,15 @@ START_TEST(each_fault_is_found)
 {
         enum { AT_ONCE = 4 };
         static struct outcome outcome;
-        int                   pipes[FAULTS_COUNT][2], wrong = 0;
+        struct child          child[FAULTS_COUNT];
+        int                   wrong = 0;
 
         for (int i = 0; i < FAULTS_COUNT + AT_ONCE; i++) {
                 if (i < FAULTS_COUNT)
-                        fault_start_run(&faults[i], pipes[i]);
+                        child[i] = fault_start_run(&faults[i]);
                 if (i < AT_ONCE)
                         continue;
-                if (fault_outcome(pipes[i - AT_ONCE][0], &outcome) &&
+                if (fault_outcome(&child[i - AT_ONCE], &outcome) &&
                     strcmp(outcome.failed, faults[i - AT_ONCE].expected) == 0)
                         continue;
                 wrong++;
@@ -687,6 +724,40 @@ START_TEST(each_fault_is_found)
                         faults[i - AT_ONCE].expected, outcome.report);
         }
         ck_assert_int_eq(wrong, 0);
+}
+END_TEST
+
+/* What --quick leaves out. */
+static enum mt_status huge_set_with_ttl(void *s, struct mt_bytes k, struct mt_bytes v, uint64_t ttl_ms)
+{
+        return k.len > 1 << 20 ? down_set_with_ttl(s, mt_bytes(k.ptr, 1 << 20), v, ttl_ms)
+                               : down_set_with_ttl(s, k, v, ttl_ms);
+}
+static void huge_is_cut(void)
+{
+        ops.cache.set_with_ttl = huge_set_with_ttl;
+}
+
+START_TEST(huge_keys_are_whole_or_refused)
+{
+        static const struct fault huge[] = {
+                {"huge", "", &backend_process, fault_none},
+                {"huge_shm", "", &backend_shm, fault_none},
+                {"huge_cut", "huge-key", &backend_process, huge_is_cut},
+        };
+
+        for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+                struct outcome o = {0};
+
+                fault_prepare(&huge[i]);
+                conform_run(&(struct conform){.backend = &broken,
+                                              .config = *opened,
+                                              .only = "huge-key",
+                                              .report = outcome_report,
+                                              .arg = &o});
+                ck_assert_msg(strcmp(o.failed, huge[i].expected) == 0, "%s: %s", huge[i].name, o.report);
+                ck_assert_msg(strstr(o.report, "skip") == NULL, "%s: %s", huge[i].name, o.report);
+        }
 }
 END_TEST
 
@@ -700,6 +771,7 @@ int main(void)
         tcase_set_timeout(tcase, 170);
         tcase_add_unchecked_fixture(tcase, bed_setup, bed_teardown);
         tcase_add_test(tcase, each_fault_is_found);
+        tcase_add_test(tcase, huge_keys_are_whole_or_refused);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);
