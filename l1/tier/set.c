@@ -17,7 +17,7 @@ struct tier_shm *set_place(struct tiers *tiers, struct tier *t)
         struct tier_shm *shm = mt_load_acquire(&t->place);
         struct l1       *l1;
 
-        if (MT_LIKELY(shm != NULL) || mt_load_acquire(&tiers->l1) == NULL)
+        if (MT_LIKELY(shm != NULL) || mt_load_acquire(&tiers->l1) == NULL || mt_load_acquire(&tiers->stopped))
                 return shm;
         forklock_acquire(&tiers->lock);
         l1 = mt_load_acquire(&tiers->l1);
@@ -118,6 +118,10 @@ void tiers_stop(struct tiers *tiers, uint64_t wait_ns)
         if (tiers == NULL)
                 return;
         guest = set_enter();
+        for (unsigned i = 0; i < TIER_MAX; i++)
+                if (set_has(&tiers->tier[i]))
+                        set_place(tiers, &tiers->tier[i]); /* while it may be looked for */
+        mt_store_release(&tiers->stopped, true);
         for (unsigned i = 0; i < TIER_MAX; i++)
                 store_stop(&tiers->tier[i].store, false);
         while (!set_stopped(tiers) && clock_read_ns(CLOCK_MONOTONIC) < until_ns)

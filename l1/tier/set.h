@@ -22,7 +22,8 @@ struct tiers {
         struct tier_setting  setting[TIER_MAX];
         struct tier          tier[TIER_MAX]; /* by level; setting->level 0: none */
         _Atomic(struct l1 *) l1;
-        struct forklock      lock; /* l1 and places */
+        _Atomic bool         stopped; /* for good: nothing is asked, and no system call made; removals are debts */
+        struct forklock      lock;    /* l1 and places */
         struct plugin_places places;
         char                 folder[PATH_MAX];
 };

@@ -77,7 +77,7 @@ static bool tier_open(struct tiers *tiers, struct tier *t, struct tier_shm *shm,
 {
         struct l1 *l1 = mt_load_acquire(&tiers->l1);
 
-        if (l1 == NULL)
+        if (l1 == NULL || mt_load_acquire(&tiers->stopped))
                 return false;
         if (MT_UNLIKELY(debt_closed(l1, shm, debt_tag(name))))
                 tier_mend(t, shm);
@@ -324,9 +324,19 @@ static void tier_note(struct tiers *tiers, uint32_t tag[TIER_MAX], struct tier_r
                 removal->shm[i] = set_has(t) ? set_place(tiers, t) : NULL;
                 removal->place[i] = DEBT_NOWHERE;
                 l1 = mt_load_acquire(&tiers->l1);
-                if (removal->shm[i] != NULL && l1 != NULL)
+                if (removal->shm[i] == NULL || l1 == NULL)
+                        continue;
+                if (mt_load_acquire(&tiers->stopped))
+                        debt_add(removal->shm[i]);
+                else
                         removal->place[i] = (int8_t)debt_begin(l1, removal->shm[i], tag[i], &removal->word[i]);
         }
+}
+
+/* A thread of ours does it: there is one, or may be. */
+static bool tier_may_remove(const struct tiers *tiers, struct tier *t)
+{
+        return !mt_load_acquire(&tiers->stopped) && tier_may(t);
 }
 
 /* job NULL: it cannot be handed over, or must not. */
@@ -342,9 +352,9 @@ static void tier_remove(struct tier *t, unsigned i, struct worker_job *job, cons
                 tier_end(&call, answer);
         if (answer.failed && debt.shm == NULL)
                 atomic_store(&t->owed, true);
-        else if (answer.failed)
+        else if (answer.failed && job != NULL)
                 tier_mend(t, debt.shm);
-        else if (debt.shm != NULL)
+        else if (!answer.failed && debt.shm != NULL)
                 tier_add(&debt.shm->removes);
 }
 
@@ -402,7 +412,7 @@ void tiers_remove_end(struct tiers *tiers, const struct tier_key *key, size_t ke
                 struct tier *t = &tiers->tier[i];
 
                 if (set_has(t))
-                        tier_remove(t, i, tier_may(t) ? tier_job_of_keys(t, key, keys) : NULL, removal);
+                        tier_remove(t, i, tier_may_remove(tiers, t) ? tier_job_of_keys(t, key, keys) : NULL, removal);
         }
         set_leave(guest);
 }
@@ -447,7 +457,9 @@ void tiers_remove_pattern(struct tiers *tiers, struct mt_bytes server, uint32_t 
                 struct tier *t = &tiers->tier[i];
 
                 if (set_has(t))
-                        tier_remove(t, i, tier_may(t) ? tier_job_of_glob(t, server, database, glob) : NULL, &removal);
+                        tier_remove(t, i,
+                                    tier_may_remove(tiers, t) ? tier_job_of_glob(t, server, database, glob) : NULL,
+                                    &removal);
         }
         set_leave(guest);
 }
