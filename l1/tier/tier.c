@@ -1,11 +1,10 @@
-/* tier.c - the set, walked downwards for a look-up and upwards for a removal.
+/* tier.c - the set, walked downwards.
  *
- * Why what was removed does not come back by promotion. A look-up that may promote from a lower tier to an upper one
- * takes the upper one's mark, then asks whether the lower one is closed, then reads it (order 1). A removal is noted in all tiers,
- * then done in the lowest, then in the one above it, and so on (order 2). If the look-up finds the lower tier open and
- * reads the removed value, the removal was not yet noted when it looked: the upper tier's removal comes after
- * its mark, makes it void, and removes what was put there before. A tier whose removal is late or failed is closed
- * until it has been done, or all been flushed, and both make marks void. */
+ * Why what was removed does not come back by promotion. A look-up that may promote takes the upper tier's mark, then
+ * asks whether the lower one is closed, then reads it [P]. A removal is noted in all tiers before it is done in any
+ * [Q]. If the look-up finds the lower tier open and reads the removed value there, then the removal was not noted
+ * yet: it comes to the upper tier after the mark was taken, makes it void, and removes what was put there before.
+ * A tier whose removal is late or failed is closed until it has been done, or all been flushed: both make marks void. */
 #include "tier.h"
 
 #include "../base/clock.h"
@@ -206,7 +205,7 @@ static enum mt_status tier_get(struct tier_look *look, unsigned i, struct tier_f
                 return MT_ERROR;
         coin = tier_coin(t);
         if (coin)
-                tier_mark_above(look, i); /* order 1 */
+                tier_mark_above(look, i); /* [P] */
         if (!name_key(look->text, !t->setting->named, look->key, &name))
                 return MT_MISS;
         if (!tier_open(look->tiers, t, shm, name))
@@ -315,6 +314,7 @@ unsigned tiers_set(struct tiers *tiers, const struct tier_key *key, struct mt_by
 
 /* ---------------------------------------------------------------------------------------------------------- remove */
 
+/* [Q] */
 static void tier_note(struct tiers *tiers, uint32_t tag[TIER_MAX], struct tier_removal *removal)
 {
         for (unsigned i = 0; i < TIER_MAX; i++) {
@@ -408,7 +408,7 @@ void tiers_remove_end(struct tiers *tiers, const struct tier_key *key, size_t ke
         if (tiers == NULL)
                 return;
         guest = set_enter();
-        for (unsigned i = TIER_MAX; i-- > 0;) { /* order 2 */
+        for (unsigned i = 0; i < TIER_MAX; i++) {
                 struct tier *t = &tiers->tier[i];
 
                 if (set_has(t))
@@ -453,7 +453,7 @@ void tiers_remove_pattern(struct tiers *tiers, struct mt_bytes server, uint32_t 
                 return;
         guest = set_enter();
         tier_note(tiers, tag, &removal);
-        for (unsigned i = TIER_MAX; i-- > 0;) { /* order 2 */
+        for (unsigned i = 0; i < TIER_MAX; i++) {
                 struct tier *t = &tiers->tier[i];
 
                 if (set_has(t))

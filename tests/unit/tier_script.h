@@ -16,7 +16,16 @@
 #include <unistd.h>
 
 enum { SCRIPTS = 4, SCRIPT_KEYS = 64 };
-enum script_call { SCRIPT_GET, SCRIPT_MARK, SCRIPT_SET, SCRIPT_REMOVE, SCRIPT_FLUSH, SCRIPT_OPEN, SCRIPT_CALLS };
+enum script_call {
+        SCRIPT_GET,
+        SCRIPT_GOT,
+        SCRIPT_MARK,
+        SCRIPT_SET,
+        SCRIPT_REMOVE,
+        SCRIPT_FLUSH,
+        SCRIPT_OPEN,
+        SCRIPT_CALLS
+};
 
 /* key: 63           32 31      30       0
  *      | version     | there | value    |     every removal is another version, and a mark is a version */
@@ -30,8 +39,10 @@ struct script {
         sem_t            gate, inside;        /* inside: posted by each that waits */
         _Atomic uint32_t closed;
         _Atomic uint64_t stays_ns; /* each call takes so long, by the clock of the test */
+        _Atomic uint32_t naps;     /* one call in so many takes script_nap */
 };
-static struct script *scripts;
+static struct script        *scripts;
+static const struct timespec script_nap = {.tv_nsec = 30000000};
 
 static inline void script_setup(void)
 {
@@ -61,6 +72,8 @@ static inline bool script_begin(struct script *s, enum script_call call)
                 while (sem_wait(&s->gate) != 0)
                         ;
         }
+        if (mt_load_relaxed(&s->naps) != 0 && mt_load_relaxed(&s->calls[call]) % mt_load_relaxed(&s->naps) == 0)
+                nanosleep(&script_nap, NULL);
 #ifdef MT_TEST_CLOCK
         mt_fetch_add_relaxed(&clock_test_offset_ns, (int64_t)mt_load_relaxed(&s->stays_ns));
 #endif
@@ -94,6 +107,7 @@ static enum mt_status script_get(void *self, struct mt_bytes key, struct mt_sink
         word = mt_load_acquire(&s->key[k]);
         if ((word & SCRIPT_THERE) == 0)
                 return MT_MISS;
+        script_begin(s, SCRIPT_GOT);
         *ttl_ms = mt_load_acquire(&s->ttl_ms[k]);
         len = snprintf(text, sizeof text, "%u", (unsigned)(word & (SCRIPT_THERE - 1)));
         room = out->room(out, (size_t)len);
