@@ -134,8 +134,8 @@ static void hurt(unsigned *seed)
         struct script                *s = &scripts[rand_r(seed) % 2];
         enum script_call              call = calls[(unsigned)rand_r(seed) % (sizeof calls / sizeof calls[0])];
 
-        mt_store_release(&s->fails[call], rand_r(seed) % 4 == 0);
-        mt_store_release(&s->naps, rand_r(seed) % 3 == 0 ? 50 : 0);
+        mt_store_release(&s->fails[call], rand_r(seed) % 16 == 0);
+        mt_store_release(&s->naps, rand_r(seed) % 3 == 0 ? 200 : 0);
 }
 
 static void torture(pid_t pid[WORKERS], unsigned *seed)
@@ -189,6 +189,117 @@ START_TEST(never_given_out_again)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------------- step by step */
+
+static struct tier_shm *shm;
+
+static void steps_setup(void)
+{
+        const struct debt_name name = {mt_bytes_of("kind"), mt_bytes_of("address"), mt_bytes_of("prefix:"), 3};
+
+        fixture_usual();
+        shm = debt_place(fixture.l1, &name);
+        ck_assert_ptr_nonnull(shm);
+}
+
+static bool closed(uint32_t tag)
+{
+        return debt_closed(fixture.l1, shm, tag);
+}
+
+START_TEST(places)
+{
+        const struct debt_name same = {mt_bytes_of("kind"), mt_bytes_of("address"), mt_bytes_of("prefix:"), 4},
+                               other[] = {{mt_bytes_of("kin"), mt_bytes_of("daddress"), mt_bytes_of("prefix:"), 3},
+                                          {mt_bytes_of("kind"), mt_bytes_of("addres"), mt_bytes_of("sprefix:"), 3},
+                                          {mt_bytes_of("kind"), mt_bytes_of("address"), mt_bytes_of("p:"), 3}};
+        char             number[16];
+        struct tier_shm *place;
+
+        ck_assert_ptr_eq(debt_place(fixture.l1, &same), shm);
+        for (int i = 0; i < 3; i++)
+                ck_assert_ptr_ne(debt_place(fixture.l1, &other[i]), shm);
+        for (int i = 4; i <= TIER_SHM_MAX; i++) {
+                const struct debt_name more = {mt_bytes_of("kind"),
+                                               mt_bytes(number, (size_t)snprintf(number, sizeof number, "%d", i)),
+                                               mt_bytes_of("p:"), 3};
+
+                place = debt_place(fixture.l1, &more);
+                ck_assert(i < TIER_SHM_MAX ? place != NULL : place == NULL);
+        }
+        ck_assert_ptr_eq(debt_place(fixture.l1, &same), shm);
+}
+END_TEST
+
+START_TEST(tags)
+{
+        uint64_t word[2];
+        int      one = debt_begin(fixture.l1, shm, 7, &word[0]), all;
+
+        ck_assert_int_ge(one, 0);
+        ck_assert(closed(7) && closed(DEBT_TAG_ALL) && !closed(8));
+        all = debt_begin(fixture.l1, shm, DEBT_TAG_ALL, &word[1]);
+        ck_assert(closed(8));
+        debt_done(shm, all, word[1]);
+        ck_assert(closed(7) && !closed(8));
+        debt_lost(shm, one, word[0]);
+        ck_assert(closed(7) && closed(8) && debt_owed(shm));
+        ck_assert_uint_ne(debt_tag(mt_bytes_of("")), DEBT_TAG_ALL);
+}
+END_TEST
+
+/* What is lost while somebody flushes may have been removed after the flush went by. */
+START_TEST(lost_during_the_flush)
+{
+        struct debt_flush flush;
+
+        ck_assert(!debt_flush_begin(shm, 1, &flush));
+        debt_add(shm);
+        ck_assert(debt_flush_begin(shm, 1, &flush));
+        debt_add(shm);
+        debt_flush_end(shm, 1, &flush, true);
+        ck_assert(closed(7) && debt_owed(shm));
+        ck_assert(debt_flush_begin(shm, 1, &flush));
+        debt_flush_end(shm, 1, &flush, true);
+        ck_assert(!closed(7) && !debt_owed(shm));
+}
+END_TEST
+
+START_TEST(a_flusher_that_was_stopped)
+{
+        struct debt_flush slow, quick;
+
+        debt_add(shm);
+        debt_add(shm);
+        ck_assert(debt_flush_begin(shm, 1, &slow));
+        ck_assert(!debt_flush_begin(shm, NS_PER_S, &quick));
+        debt_add(shm);
+        ck_assert(debt_flush_begin(shm, 3 * NS_PER_S, &quick));
+        debt_flush_end(shm, 3 * NS_PER_S, &quick, true);
+        ck_assert(!debt_owed(shm));
+        debt_flush_end(shm, 3 * NS_PER_S, &slow, true);
+        ck_assert(!debt_owed(shm));
+        ck_assert_uint_eq(mt_load_relaxed(&shm->paid), 3);
+        debt_add(shm);
+        ck_assert(closed(7));
+}
+END_TEST
+
+START_TEST(a_flush_that_failed)
+{
+        struct debt_flush flush;
+
+        debt_add(shm);
+        ck_assert(debt_flush_begin(shm, NS_PER_S, &flush));
+        debt_flush_end(shm, NS_PER_S, &flush, false);
+        ck_assert(debt_owed(shm));
+        ck_assert(!debt_flush_begin(shm, NS_PER_S, &flush));
+        ck_assert(debt_flush_begin(shm, 2 * NS_PER_S, &flush));
+        mt_store_relaxed(&shm->flush_ns, UINT64_MAX); /* whoever wrote that */
+        ck_assert(debt_flush_begin(shm, 2 * NS_PER_S, &flush));
+}
+END_TEST
+
 static void debts_setup(void)
 {
         fixture_usual();
@@ -198,8 +309,15 @@ static void debts_setup(void)
 int main(void)
 {
         Suite *suite = suite_create("debts");
-        TCase *torturing = tcase_create("torture");
+        TCase *steps = tcase_create("steps"), *torturing = tcase_create("torture");
 
+        tcase_add_checked_fixture(steps, steps_setup, fixture_end);
+        tcase_add_test(steps, places);
+        tcase_add_test(steps, tags);
+        tcase_add_test(steps, lost_during_the_flush);
+        tcase_add_test(steps, a_flusher_that_was_stopped);
+        tcase_add_test(steps, a_flush_that_failed);
+        suite_add_tcase(suite, steps);
         tcase_add_checked_fixture(torturing, debts_setup, fixture_end);
         tcase_set_timeout(torturing, 60);
         tcase_add_loop_test(torturing, never_given_out_again, 0, 1);
