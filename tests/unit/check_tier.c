@@ -114,6 +114,8 @@ START_TEST(over)
         ck_assert_int_eq(script_ask(tiers, 1, &found), -1);
         settle(3);
         ck_assert_int_eq(script_has(0, 1), -1);
+        ck_assert_uint_eq(row_of(4).hits, 0);
+        ck_assert_uint_eq(row_of(4).misses, 2);
         mt_store_relaxed(&scripts[1].stays_ns, 0);
         script_put(1, 1, 41, 500);
         advance(10 * NS_PER_MS);
@@ -157,18 +159,19 @@ END_TEST
 /* The caller's thread reads, and the thread of the store removes. */
 START_TEST(read_anywhere)
 {
-        pthread_t thread;
-        void     *got;
+        struct tier_found found;
+        pthread_t         thread;
+        void             *got;
 
         tier_open_with(tier_any);
         script_put(0, 1, 7, MT_TTL_NONE);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), 7);
         mt_store_release(&scripts[0].hangs[SCRIPT_REMOVE], true);
-        ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, &(struct tier_found){0}), 0);
+        ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, &found), 0);
         pthread_join(thread, &got);
         ck_assert_int_eq((intptr_t)got, 7);
         mt_store_release(&scripts[0].hangs[SCRIPT_GOT], true);
-        ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, &(struct tier_found){0}), 0);
+        ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, &found), 0);
         ck_assert_int_eq(sem_wait(&scripts[0].inside), 0);
         tiers_stop(tiers, 0); /* closed when the reader is out */
         ck_assert_uint_eq(mt_load_acquire(&scripts[0].closed), 0);
@@ -507,14 +510,23 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------------- the host's processes */
 
-/* In a child, with a handle and a set of its own, as another program has. */
-static pid_t in_another_process(void (*body)(void))
-{
-        pid_t pid = fork();
+/* A child with a handle and a set of its own, as another program has; it begins when it is told to. It is made before
+ * this process has a thread: ThreadSanitizer wants it so. */
+static sem_t *begins;
 
+static pid_t another_process(void (*body)(void))
+{
+        pid_t pid;
+
+        begins = mmap(NULL, sizeof *begins, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        ck_assert_ptr_ne(begins, MAP_FAILED);
+        sem_init(begins, 1, 0);
+        pid = fork();
         ck_assert_int_ge(pid, 0);
         if (pid != 0)
                 return pid;
+        while (sem_wait(begins) != 0)
+                ;
         l1_after_fork(fixture.l1);
         fixture.l1 = l1_attach(&fixture.config);
         tier_open_with("l3=anywhere:0?timeout=60s");
@@ -537,12 +549,15 @@ static void delete_one(void)
 
 START_TEST(debts_are_the_hosts)
 {
+        pid_t pid = another_process(delete_one);
+
         tier_open_with("l3=anywhere:0?timeout=60s");
         script_put(0, 1, 31, MT_TTL_NONE);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), 31);
         mt_store_release(&scripts[0].fails[SCRIPT_REMOVE], true);
         mt_store_release(&scripts[0].fails[SCRIPT_FLUSH], true);
-        ends_well(in_another_process(delete_one));
+        sem_post(begins);
+        ends_well(pid);
         ck_assert_int_eq(script_has(0, 1), 31);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
 }
@@ -550,14 +565,14 @@ END_TEST
 
 START_TEST(killed_in_a_removal)
 {
-        pid_t pid;
+        pid_t pid = another_process(delete_one);
         int   status;
 
         tier_open_with("l3=anywhere:0?timeout=60s");
         script_put(0, 1, 31, MT_TTL_NONE);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), 31);
         mt_store_release(&scripts[0].hangs[SCRIPT_REMOVE], true);
-        pid = in_another_process(delete_one);
+        sem_post(begins);
         ck_assert_int_eq(sem_wait(&scripts[0].inside), 0);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
         kill(pid, SIGSTOP);
@@ -574,10 +589,7 @@ START_TEST(killed_in_a_removal)
 }
 END_TEST
 
-static void nothing_at_all(void)
-{
-}
-
+#ifndef MT_TSAN /* it has no threads after a fork of a process that has some */
 START_TEST(forked)
 {
         pid_t pid;
@@ -597,10 +609,9 @@ START_TEST(forked)
         ends_well(pid);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), 32);
         ck_assert_uint_eq(mt_load_acquire(&scripts[0].closed), 0);
-        ends_well(in_another_process(nothing_at_all));
-        ck_assert(!row_of(3).closed);
 }
 END_TEST
+#endif
 
 START_TEST(paused_and_stopped)
 {
@@ -623,6 +634,7 @@ START_TEST(paused_and_stopped)
 }
 END_TEST
 
+/* Without the one that ThreadSanitizer starts beside the first. */
 static unsigned threads_here(void)
 {
         DIR     *tasks = opendir("/proc/self/task");
@@ -656,6 +668,9 @@ START_TEST(a_guest)
         script_delete(tiers, 1);
         tiers_health(tiers, 3);
         ck_assert_int_eq(errno, EDOM);
+#ifdef MT_TSAN
+        threads++;
+#endif
         ck_assert_uint_eq(threads_here(), threads + 2);
         ck_assert_uint_eq(descriptors_here(), descriptors);
         errno = EDOM;
@@ -790,7 +805,9 @@ int main(void)
         tcase_add_checked_fixture(host, tier_setup, tier_end);
         tcase_add_test(host, debts_are_the_hosts);
         tcase_add_test(host, killed_in_a_removal);
+#ifndef MT_TSAN
         tcase_add_test(host, forked);
+#endif
         tcase_add_test(host, paused_and_stopped);
         tcase_add_test(host, a_guest);
         suite_add_tcase(suite, host);
