@@ -1,29 +1,29 @@
-/* debt.h - what has been removed is never given out again, whoever dies or stops when: what the processes of a host tell
- * each other about one store (struct tier_shm).
+/* debt.h - what has been removed is never given out again, whoever dies or stops when: what the processes of a host
+ * tell each other about one store (struct tier_shm).
  *
  * A removal is
  *   begin      a word in removing[], by compare-and-swap from 0: who, and which keys (a tag of 20 bits, 0: every key)
  *   do         the store is asked
  *   done       the word back to 0                     the store said that it has done it, in time or late
  *   or lost    debt + 1, and then the word back to 0  the store failed, was not asked, or the process is gone
- * Nobody waits for a removal that is late: its word stays, and the key is closed to everybody until the store answers.
- * A word whose process is gone is lost by whoever comes across it (twice, perhaps: that costs nothing). So at every
- * instruction one of these holds: the removal has not begun, a word says that it is in flight, debt is ahead of paid,
- * or it has been done. A removal that finds no place for its word (TIER_REMOVALS are in flight, or the process table is
- * full) is a debt when it begins, and again unless it is done in time; only if it is killed between the two, and somebody
- * has flushed for the first, nothing is left of it.
+ * Nobody waits for a removal that is late: its word stays, and the key is closed to everybody until the store
+ * answers. A word whose process is gone is lost by whoever comes across it (twice, perhaps: that costs nothing). So
+ * at every instruction one of these holds: the removal has not begun, a word says that it is in flight, debt is ahead
+ * of paid, or it has been done. A removal that finds no place for its word (TIER_REMOVALS are in flight, or the
+ * process table is full) is a debt when it begins, and again unless it is done in time; only if it is killed between
+ * the two, and somebody has flushed for the first, nothing is left of it.
  *
- * debt is paid by flushing all of the store: paid and then debt are read, the store is flushed, and paid moves from what was
- * read to that debt by compare-and-swap. All that was lost up to that debt was lost before the flush began. paid only goes up, since
- * debt was read after it; a flusher that was stopped finds paid moved, and its swap fails.
+ * debt is paid by flushing all of the store: paid and then debt are read, the store is flushed, and paid moves from
+ * what was read to that debt by compare-and-swap. All that was lost up to that debt was lost before the flush began.
+ * paid only goes up, since debt was read after it; a flusher that was stopped finds paid moved, and its swap fails.
  *
- * A look-up asks debt_closed() before it asks the store. [T1] If a removal has been acknowledged before that, then its
- * word is seen, or the debt that was added before the word went (release, acquire), or it has been done, or all been
- * flushed: and the store, asked after that, does not have what was removed. A removal that begins later is concurrent
- * with the look-up.
+ * A look-up asks debt_closed() before it asks the store. [T1] If a removal has been acknowledged before that, then
+ * its word is seen, or the debt that was added before the word went (release, acquire), or it has been done, or all
+ * been flushed: and the store, asked after that, does not have what was removed. A removal that begins later is
+ * concurrent with the look-up.
  *
- * Tags of two keys may be equal: a look-up that is not made, for a moment. All of it may be hostile: then look-ups are
- * made or not, wrongly, and nothing else happens. */
+ * Tags of two keys may be equal: a look-up that is not made, for a moment. All of it may be hostile: then look-ups
+ * are made or not, wrongly, and nothing else happens. */
 #ifndef MT_TIER_DEBT_H
 #define MT_TIER_DEBT_H
 

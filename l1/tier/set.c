@@ -46,7 +46,7 @@ void set_report(void *arg, bool well)
         forklock_release(&t->breaker_lock);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the set */
+/* ---------------------------------------------------------------------------------------------------------- the set */
 
 struct tiers *set_create(const char *text, const char *plugins, const struct mt_backend *const *built_in)
 {
@@ -138,7 +138,7 @@ void tiers_pause(struct tiers *tiers)
         set_leave(guest);
 }
 
-/* ------------------------------------------------------------------------------------------------- for whoever prints */
+/* ----------------------------------------------------------------------------------------------- for whoever prints */
 
 static void set_row(struct tier_shm *shm, struct tier_stats *row)
 {

@@ -30,7 +30,7 @@ struct store_life {
 
 static const struct store_answer store_absent = {.status = MT_ERROR, .failed = true};
 
-/* -------------------------------------------------------------------------------------------------------- the life */
+/* --------------------------------------------------------------------------------------------------------- the life */
 
 static bool store_begin(void *arg)
 {
@@ -144,7 +144,7 @@ bool store_stopped(const struct store *store)
         return life == NULL || worker_gone(&life->worker);
 }
 
-/* ---------------------------------------------------------------------------------------------- to the thread, and back */
+/* ------------------------------------------------------------------------------------------ to the thread, and back */
 
 static struct store_life *store_of(const struct worker_job *job)
 {
@@ -205,7 +205,7 @@ static struct store_answer store_call_simply(struct worker_job *job, uint64_t de
         return answer;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- get */
+/* -------------------------------------------------------------------------------------------------------------- get */
 
 struct store_sink {
         struct mt_sink     sink;
@@ -291,7 +291,7 @@ struct store_answer store_get(struct store *store, struct mt_bytes key, struct m
         return answer;
 }
 
-/* ----------------------------------------------------------------------------------------------------- mark, set, ask */
+/* --------------------------------------------------------------------------------------------------- mark, set, ask */
 
 static void store_run_mark(struct worker_job *job, bool stopped)
 {
@@ -386,7 +386,7 @@ struct store_answer store_health(struct store *store, uint64_t deadline_ns)
         return store_call_simply(store_job(store, store_run_health, 0), deadline_ns);
 }
 
-/* ------------------------------------------------------------------------------------------------- removals, debts */
+/* -------------------------------------------------------------------------------------------------- removals, debts */
 
 static enum mt_status store_do_keys(struct store_life *life, const struct worker_job *job)
 {

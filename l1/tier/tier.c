@@ -3,8 +3,8 @@
  * Why what was removed does not come back by promotion. A look-up that may promote takes the upper tier's mark, then
  * asks whether the lower one is closed, then reads it [P]. A removal is noted in all tiers before it is done in any
  * [Q]. If the look-up finds the lower tier open and reads the removed value there, then the removal was not noted
- * yet: it comes to the upper tier after the mark was taken, makes it void, and removes what was put there before.
- * A tier whose removal is late or failed is closed until it has been done, or all been flushed: both make marks void. */
+ * yet: it comes to the upper tier after the mark was taken, makes it void, and removes what was put there before. A
+ * tier whose removal is late or failed is closed until it has been done, or all been flushed: both make marks void. */
 #include "tier.h"
 
 #include "../base/clock.h"
@@ -12,7 +12,7 @@
 #include "set.h"
 #include "worker.h"
 
-/* ------------------------------------------------------------------------------------------------------- one tier */
+/* --------------------------------------------------------------------------------------------------------- one tier */
 
 static bool tier_may(struct tier *t)
 {
@@ -86,7 +86,7 @@ static bool tier_open(struct tiers *tiers, struct tier *t, struct tier_shm *shm,
         return false;
 }
 
-/* --------------------------------------------------------------------------------------------------------- look up */
+/* ---------------------------------------------------------------------------------------------------------- look up */
 
 /* What goes through here is remembered: a promotion needs it again. */
 struct tier_sink {
@@ -246,7 +246,7 @@ enum mt_status tiers_get(struct tiers *tiers, const struct tier_key *key, struct
         return all;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- store */
+/* ------------------------------------------------------------------------------------------------------------ store */
 
 void tiers_mark(struct tiers *tiers, const struct tier_key *key, struct tier_marks *marks)
 {
@@ -312,7 +312,7 @@ unsigned tiers_set(struct tiers *tiers, const struct tier_key *key, struct mt_by
         return have;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- remove */
+/* ----------------------------------------------------------------------------------------------------------- remove */
 
 /* [Q] */
 static void tier_note(struct tiers *tiers, uint32_t tag[TIER_MAX], struct tier_removal *removal)

@@ -70,8 +70,9 @@ void tiers_mark(struct tiers *tiers, const struct tier_key *key, struct tier_mar
 unsigned tiers_set(struct tiers *tiers, const struct tier_key *key, struct mt_bytes value, uint64_t ttl_ms,
                    const struct tier_marks *marks);
 
-/* From every tier; whoever overwrites a key removes it first, since a tiers_set() that fails leaves what was there. When they return, tiers_get() of any process of this host does not find what was there before, and
- * no mark that was taken before is good. */
+/* From every tier; whoever overwrites a key removes it first, since a tiers_set() that fails leaves what was there.
+ * When they return, tiers_get() of any process of this host does not find what was there before, and no mark that was
+ * taken before is good. */
 void tiers_remove(struct tiers *tiers, const struct tier_key *key, size_t keys);
 /* Keys of one database that match; of every database known if database is TIER_EVERY_DATABASE. */
 #define TIER_EVERY_DATABASE UINT32_MAX

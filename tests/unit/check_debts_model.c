@@ -1,10 +1,9 @@
-/* check_debts_model.c - every interleaving of the steps of debt.h, with one store, one key and one removal of it, beside a
- * debt that somebody else has left: is a value ever given out
- * by a look-up that began after a removal of it had been acknowledged, or its process had died? And each rule that is
- * left out must be missed.
+/* check_debts_model.c - every interleaving of the steps of debt.h, with one store, one key and one removal of it,
+ * beside a debt that somebody else has left: is a value ever given out by a look-up that began after a removal of it
+ * had been acknowledged, or its process had died? And each rule that is left out must be missed.
  *
- *   remover  begin | the store does it, or fails | done: word away; lost: debt, word away | acknowledged; the caller may
- *            stop waiting before; dies anywhere
+ *   remover  begin | the store does it, or fails | done: word away; lost: debt, word away | acknowledged; the caller
+ *            may stop waiting before; dies anywhere
  *   burier   a word of the dead: debt | word away; dies in between
  *   flusher  paid | debt | the store flushes, or fails | paid by compare-and-swap
  *   writer   mark | set, if the mark holds
