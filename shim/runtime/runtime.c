@@ -186,7 +186,7 @@ struct tiers *runtime_tiers(void)
 {
         struct l1 *l1 = runtime.tiers != NULL ? runtime_l1_now() : NULL;
 
-        /* A segment that was given up has been let go of there; before a sandbox it is kept, so that debts can be left. */
+        /* A segment that was given up has been let go of there; before a sandbox it is kept: debts can be left. */
         if (l1 != NULL)
                 tiers_attach(runtime.tiers, l1);
         return runtime.tiers;
