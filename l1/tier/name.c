@@ -1,8 +1,6 @@
 /* name.c - one writer of names, which quotes what would mean something in a glob. */
 #include "name.h"
 
-#include <stdio.h>
-
 struct name {
         char  *to;
         size_t len;
@@ -20,9 +18,13 @@ static void name_add(struct name *n, struct mt_bytes bytes)
 
 static void name_add_number(struct name *n, size_t number)
 {
-        char text[32];
+        char text[24], *at = text + sizeof text;
 
-        name_add(n, mt_bytes(text, (size_t)snprintf(text, sizeof text, "%zu:", number)));
+        *--at = ':';
+        do
+                *--at = (char)('0' + number % 10);
+        while ((number /= 10) > 0);
+        name_add(n, mt_bytes(at, (size_t)(text + sizeof text - at)));
 }
 
 static void name_add_quoted(struct name *n, struct mt_bytes bytes)

@@ -762,7 +762,8 @@ static bool glob_is(bool with_server, uint32_t database, const char *glob, const
 
 START_TEST(names)
 {
-        ck_assert(name_is(true, 0, "k", "0:3:a*b:k") && name_is(false, 15, "k", "15:k") && name_is(false, 1, "", "1:"));
+        ck_assert(name_is(true, 0, "k", "0:3:a*b:k") && name_is(false, UINT32_MAX - 1, "k", "4294967294:k") &&
+                  name_is(false, 1, "", "1:"));
         ck_assert(glob_is(true, 0, "x?", "0:3:a\\*b:x?") && glob_is(false, TIER_EVERY_DATABASE, "*", "*:*"));
 }
 END_TEST
