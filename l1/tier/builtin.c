@@ -3,4 +3,4 @@
 
 #include <stddef.h>
 
-const struct mt_backend *const backends_built_in[] = {&backend_process, NULL};
+const struct mt_backend *const backends_built_in[] = {&backend_process, &backend_shm, NULL};
