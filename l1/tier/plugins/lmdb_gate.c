@@ -29,7 +29,8 @@ struct lmdb_gate_shm {
         uint32_t         version, bytes;
         uint64_t         size_bytes;
         _Atomic uint64_t unsynced; /* the boot in which somebody wrote without syncing; 0: all is on the disk */
-        pthread_mutex_t  writer;
+        pthread_mutex_t  next, writer; /* who comes next waits for the writer, all others for him: in turn, where a single
+                                        * lock goes to whoever has just given it back */
 };
 _Static_assert(sizeof(struct lmdb_gate_shm) <= GATE_BYTES, "one page");
 
@@ -38,6 +39,13 @@ struct lmdb_gate {
         bool                  alone;
         struct lmdb_gate_shm *shm;
 };
+
+#ifdef MT_TEST_CLOCK
+_Atomic uint64_t store_test_machine; /* another start of it */
+#define GATE_TEST_MACHINE() atomic_load_explicit(&store_test_machine, memory_order_relaxed)
+#else
+#define GATE_TEST_MACHINE() UINT64_C(0)
+#endif
 
 uint64_t lmdb_gate_boot(void)
 {
@@ -48,7 +56,7 @@ uint64_t lmdb_gate_boot(void)
 
         if (fd >= 0)
                 close(fd);
-        return n >= 36 ? mt_hash(text, 36, key) | 1 : 0;
+        return n >= 36 ? (mt_hash(text, 36, key) ^ GATE_TEST_MACHINE()) | 1 : 0;
 }
 
 static uint64_t gate_magic(void)
@@ -117,7 +125,7 @@ static bool gate_make(struct lmdb_gate *g, uint64_t size_bytes, char *why)
         s->bytes = sizeof *s;
         s->size_bytes = size_bytes;
         atomic_store_explicit(&s->unsynced, unsynced, memory_order_relaxed);
-        return gate_make_lock(&s->writer) || settings_refuse(why, "%s: no robust lock can be made", GATE_FILE);
+        return (gate_make_lock(&s->next) && gate_make_lock(&s->writer)) || settings_refuse(why, "%s: no robust lock can be made", GATE_FILE);
 }
 
 static bool gate_map(struct lmdb_gate *g, char *why)
@@ -192,10 +200,20 @@ void lmdb_gate_close(struct lmdb_gate **gate)
         free(g);
 }
 
+/* What a holder who died left of a transaction is LMDB's affair: it was not committed. */
+static bool gate_take(pthread_mutex_t *lock, const struct timespec *until)
+{
+        int rc = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, until);
+
+        if (rc == EOWNERDEAD)
+                rc = pthread_mutex_consistent(lock);
+        return rc == 0;
+}
+
 bool lmdb_gate_enter(struct lmdb_gate *g, uint32_t timeout_ms)
 {
         struct timespec until;
-        int             rc;
+        bool            entered;
 
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += timeout_ms / 1000;
@@ -204,10 +222,11 @@ bool lmdb_gate_enter(struct lmdb_gate *g, uint32_t timeout_ms)
                 until.tv_nsec -= 1000000000;
                 until.tv_sec++;
         }
-        rc = pthread_mutex_clocklock(&g->shm->writer, CLOCK_MONOTONIC, &until);
-        if (rc == EOWNERDEAD) /* what he left of a transaction is LMDB's affair: it was not committed */
-                rc = pthread_mutex_consistent(&g->shm->writer);
-        return rc == 0;
+        if (!gate_take(&g->shm->next, &until))
+                return false;
+        entered = gate_take(&g->shm->writer, &until);
+        pthread_mutex_unlock(&g->shm->next);
+        return entered;
 }
 
 void lmdb_gate_leave(struct lmdb_gate *g)

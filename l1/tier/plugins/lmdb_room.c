@@ -20,7 +20,7 @@
 #include <time.h>
 
 enum room { ROOM_ENOUGH, ROOM_SHORT, ROOM_PINNED, ROOM_FAILED };
-enum { ROOM_STEPS = 8, ROOM_STEP_PAGES = 32, ROOM_PIN_MS = 5 };
+enum { ROOM_STEPS = 8, ROOM_STEP_PAGES = 16, ROOM_PIN_MS = 5 };
 
 static uint64_t room_file_pages(const struct store *s)
 {
@@ -118,7 +118,7 @@ static enum room room_look(struct store *s, uint64_t need)
                 have = room_grow(s, next + wanted < s->pages ? next + wanted : s->pages);
         if (have >= next + wanted)
                 return ROOM_ENOUGH;
-        return room_reusable(s, wanted);
+        return room_reusable(s, have > next ? wanted - (have - next) : wanted);
 }
 
 static bool room_step(struct store *s, uint64_t need)
@@ -143,7 +143,7 @@ static int64_t room_ms(void)
 
 bool store_room(struct store *s, uint64_t need)
 {
-        uint64_t steps = ROOM_STEPS + need / ROOM_STEP_PAGES;
+        uint64_t steps = ROOM_STEPS + (need + s->reserve) / ROOM_STEP_PAGES;
         int64_t  until = 0;
         int      dead;
 
