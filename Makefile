@@ -19,6 +19,7 @@
 #   make bench-listener  a flood of foreign writes, and hits meanwhile; QUICK=1 for a shorter look
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make bench-hosts   what 1 to 256 listeners cost one server, HOSTS.md; QUICK=1 for a shorter look
+#   make bench-tier    what lmdb and memcached cost as a tier; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
@@ -400,6 +401,10 @@ bench-hitratio:
 bench-hosts: all $(HOSTS)
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)bench/hosts/run $(BUILD) $(if $(QUICK),quick,full)
+
+.PHONY: bench-tier
+bench-tier: all $(BUILD)/bench/tier
+	$(Q)bench/tiers $(BUILD) $(if $(QUICK),quick)
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))

@@ -65,7 +65,7 @@ static size_t rows(MDB_txn *txn, const char *table)
         return stat.ms_entries;
 }
 
-/* Every entry has its row of the index and its chunks, and there are no others, once the garbage has been taken away. */
+/* Every entry has its row of the index and its chunks; there are no others, once the garbage has been taken away. */
 static void environment_sound(void)
 {
         struct store_entry e;
@@ -146,8 +146,8 @@ START_TEST(survives_programs)
 }
 END_TEST
 
-/* The machine starts anew: what was written with sync is there, and lives no longer than it should though the wall clock
- * comes back an hour behind; what was written without is not believed. */
+/* The machine starts anew: what was written with sync is there, and lives no longer than it should though the wall
+ * clock comes back an hour behind; what was written without is not believed. */
 START_TEST(survives_the_machine)
 {
         void    *self = store_must_open(B, store_folder, "size=64M&sync=1");
@@ -203,8 +203,8 @@ END_TEST
 
 /* ---------------------------------------------------------------------------------------------------------- room */
 
-/* Four times what it can have, in values of all sizes: every set goes through, the file stays below its size, the newest
- * are there, everything can be removed. */
+/* Four times what it can have, in values of all sizes: every set goes through, the file stays below its size, the
+ * newest are there, everything can be removed. */
 START_TEST(full_map)
 {
         enum { SETS = 4000 };

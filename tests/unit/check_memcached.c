@@ -1,5 +1,5 @@
-/* check_memcached.c - the memcached tier, with real servers on unix sockets: everything a store must do, and what happens
- * when they are stopped, gone, back, emptied, or have something else under our names. */
+/* check_memcached.c - the memcached tier, with real servers on unix sockets: everything a store must do, and what
+ * happens when they are stopped, gone, back, emptied, or have something else under our names. */
 #include "store_fixture.h"
 
 #include <fcntl.h>

@@ -2,15 +2,16 @@
  * their ends, kill -9 at any instruction included, and that of the machine.
  *
  *   lmdb:/var/cache/x?size=1G&sync=1
- *   size   bytes of data.mdb at most (16M to 16T). Decided by whoever opens the folder while nobody else has it open; to
- *          make it smaller than it is, remove the folder.
- *   sync   1: a call returns when the disk has it, so that what was removed does not come back after a power cut either.
- *          0: the kernel has it, which is enough for programs that die; after each start of the machine the store is empty.
+ *   size   bytes of data.mdb at most (16M to 16T). Decided by whoever opens the folder while nobody else has it open;
+ *          to make it smaller than it is, remove the folder.
+ *   sync   1: a call returns when the disk has it, so that what was removed does not come back after a power cut
+ *          either. 0: the kernel has it, which is enough for programs that die; after each start of the machine the
+ *          store is empty.
  *
- * A value dies 1 ms early at most. Kept are keys of up to 2048 bytes and values of up to a sixteenth of size. When it is
- * full what ends first goes first. A clock that is set back makes nothing live longer, a clock that is set forward makes
- * values die early. To read takes no descriptor and no system call (a page that is not in memory is read by the kernel).
- * LMDB maps the file: whoever truncates it, or a disk that cannot be read, ends the program by SIGBUS.
+ * A value dies 1 ms early at most. Kept are keys of up to 2048 bytes and values of up to a sixteenth of size. When it
+ * is full what ends first goes first. A clock that is set back makes nothing live longer, a clock that is set forward
+ * makes values die early. To read takes no descriptor and no system call (a page that is not in memory is read by the
+ * kernel). LMDB maps the file: whoever truncates it, or a disk that cannot be read, ends the program by SIGBUS.
  * A process that is stopped while it writes holds up the others' writes, for timeout_ms each: they fail. */
 #include "lmdb_store.h"
 
@@ -228,7 +229,8 @@ static enum mt_status lmdb_mark(void *self, struct mt_bytes key, uint64_t *mark)
 
 /* ----------------------------------------------------------------------------------------------------- many keys */
 
-/* All that the prefix has is out of reach by the first transaction, whatever it is; the rest tidies up, as sets do too. */
+/* All that the prefix has is out of reach by the first transaction, whatever it is; the rest tidies up, as sets do
+ * too. */
 static enum mt_status lmdb_flush(void *self)
 {
         struct lmdb   *o = self;

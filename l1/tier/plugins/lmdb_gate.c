@@ -2,8 +2,8 @@
  *   absent, or nobody has it open   the opener gets its exclusive lock, makes it new, and keeps only what says whether
  *                                   the environment can be believed; then goes on with a shared lock
  *   somebody has it open            the opener waits for the shared lock, that is, for the former's end of making
- * The locks are of open file descriptions (OFD): the kernel gives them up when the last process that has it dies. What is
- * inside is believed as far as LMDB's own lock file is: both are mode 0600, in a folder of the same user. */
+ * The locks are of open file descriptions (OFD): the kernel gives them up when the last process that has it dies.
+ * What is inside is believed as far as LMDB's own lock file is: both are mode 0600, in a folder of the same user. */
 #include "lmdb_gate.h"
 
 #include "../../base/hash.h"
@@ -29,8 +29,9 @@ struct lmdb_gate_shm {
         uint32_t         version, bytes;
         uint64_t         size_bytes;
         _Atomic uint64_t unsynced; /* the boot in which somebody wrote without syncing; 0: all is on the disk */
-        pthread_mutex_t  next, writer; /* who comes next waits for the writer, all others for him: in turn, where a single
-                                        * lock goes to whoever has just given it back */
+        /* Who comes next waits for the writer, all others for him: so they go in turn, where a single lock goes to
+         * whoever has just given it back. */
+        pthread_mutex_t next, writer;
 };
 _Static_assert(sizeof(struct lmdb_gate_shm) <= GATE_BYTES, "one page");
 
@@ -125,7 +126,8 @@ static bool gate_make(struct lmdb_gate *g, uint64_t size_bytes, char *why)
         s->bytes = sizeof *s;
         s->size_bytes = size_bytes;
         atomic_store_explicit(&s->unsynced, unsynced, memory_order_relaxed);
-        return (gate_make_lock(&s->next) && gate_make_lock(&s->writer)) || settings_refuse(why, "%s: no robust lock can be made", GATE_FILE);
+        return (gate_make_lock(&s->next) && gate_make_lock(&s->writer)) ||
+               settings_refuse(why, "%s: no robust lock can be made", GATE_FILE);
 }
 
 static bool gate_map(struct lmdb_gate *g, char *why)

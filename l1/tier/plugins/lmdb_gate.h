@@ -1,5 +1,5 @@
-/* lmdb_gate.h - one small file beside LMDB's own two ("mtshim.gate"), mapped by everyone who has the folder open. It knows
- * three things that LMDB does not:
+/* lmdb_gate.h - one small file beside LMDB's own two ("mtshim.gate"), mapped by everyone who has the folder open. It
+ * knows three things that LMDB does not:
  * - who is alone: the first to open a folder decides its size, and may start it anew;
  * - what a machine that stopped without notice may have lost (sync=0): then what is there cannot be believed, not even
  *   its pages, and goes;

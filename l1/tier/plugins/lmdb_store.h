@@ -12,8 +12,8 @@
  * Numbers in keys are big-endian, so that LMDB's order is theirs; in values they are the machine's.
  *
  * A mark is the number of the last transaction that had been committed when it was taken: it is void if a slot or a
- * prefix says a later one. Removals write that in the transaction in which they remove. seq of an entry is the number of
- * the transaction that wrote it: one writes one entry.
+ * prefix says a later one. Removals write that in the transaction in which they remove. seq of an entry is the number
+ * of the transaction that wrote it: one writes one entry.
  *
  *   who                 holds                                        waits for
  *   a reader            a slot of LMDB's reader table, for one look   another reader of this process, if 64 are at it
@@ -31,7 +31,8 @@ enum { STORE_FORMAT = 1, STORE_READERS = 64, STORE_KEY_MAX = 2048, STORE_PREFIX_
 enum { DB_PREFIXES, DB_ENTRIES, DB_INDEX, DB_CHUNKS, DB_GARBAGE, DB_MARKS, DB_COUNT };
 enum { MARK_SLOTS = 65536, MARK_ROW = 128 };
 
-/* Two clocks, in microseconds. `wall` goes on through starts of the machine and never steps back; `boot` cannot be set. */
+/* Two clocks, in microseconds. `wall` goes on through starts of the machine and never steps back; `boot` cannot be
+ * set. */
 struct store_now {
         uint64_t wall_us, boot_us;
 };
@@ -67,8 +68,8 @@ void          store_close(struct store **store);
 MDB_txn *store_read(struct store *s, uint32_t timeout_ms, unsigned *reader);
 void     store_read_end(struct store *s, unsigned reader);
 
-/* The one writer. need: pages that will be written; 0: a removal, which has the reserve. NULL: not within timeout_ms, no
- * room, or LMDB failed. Ends with one of the two. */
+/* The one writer. need: pages that will be written; 0: a removal, which has the reserve. NULL: not within timeout_ms,
+ * no room, or LMDB failed. Ends with one of the two. */
 MDB_txn *store_write(struct store *s, uint32_t timeout_ms, uint64_t need);
 bool     store_commit(struct store *s, MDB_txn *txn);
 void     store_abort(struct store *s, MDB_txn *txn);
@@ -78,8 +79,8 @@ MDB_txn *store_begin(struct store *s);
 
 struct store_now store_now(const struct store *s);
 
-/* lmdb_room.c: pages. Is there room for so many, besides the reserve? The gate is held, no transaction is open. Makes it, step
- * by step, each a transaction of its own. */
+/* lmdb_room.c: pages. Is there room for so many, besides the reserve? The gate is held, no transaction is open. Makes
+ * it, step by step, each a transaction of its own. */
 bool store_room(struct store *s, uint64_t need);
 /* Pages in use beyond what may be, once `need` more are; 0: none. */
 uint64_t store_excess(struct store *s, MDB_txn *txn, uint64_t need);
@@ -118,7 +119,7 @@ int store_prefix_make(struct store *s, MDB_txn *txn, struct mt_bytes prefix, str
 /* All marks of the prefix end. flush: everything in it is gone too, and lies about as garbage. */
 int store_prefix_void(struct store *s, MDB_txn *txn, struct mt_bytes prefix, bool flush);
 
-/* MDB_NOTFOUND: not there, or over. *inlined: of the value, what the entry itself has (entry.chunks == 0: all of it). */
+/* MDB_NOTFOUND: not there, or over. *inlined: what the entry itself has of the value; all of it if it has no chunks. */
 int store_find(struct store *s, MDB_txn *txn, const struct store_key *k, struct store_entry *entry,
                struct mt_bytes *inlined);
 /* What remains, rounded down; 0: it is over. */

@@ -4,26 +4,28 @@
  *   max_item   bytes of the largest item that the servers take (their -I; 1K to 1G); larger ones are not sent
  *
  * Keys go to servers by consistent hashing (ketama); a server that is down is never replaced by another, which would
- * give out later what was removed meanwhile: what it has is an error until it is back. Kept are keys of up to 2048 bytes.
- * There is no removal by pattern: the caller flushes.
+ * give out later what was removed meanwhile: what it has is an error until it is back. Kept are keys of up to 2048
+ * bytes. There is no removal by pattern: the caller flushes.
  *
  * What is in memcached, all of it with the head below, little-endian:
  *   g<hash of the prefix>              the generation of the prefix: a random number, on each server one; flush() draws
- *                                      new ones. Entries carry it; those of another one are not there. Is it evicted, the
- *                                      next one is random too, and what was before is gone.
+ *                                      new ones. Entries carry it; those of another one are not there. Is it evicted,
+ *                                      the next one is random too, and what was before is gone.
  *   k<hash of the prefix>:<key>        an entry, or a placeholder without a value, if the key is printable and short;
  *   h<hash of the prefix>:<hash>       else, with the key in it, which is compared.
  *
- * Marks: an entry has a lineage, a random number that it keeps from write to write (gets, then cas) and that ends when it
- * is deleted, or its generation does. A mark is the lineage; where nothing is there, that of a placeholder, which lives a
- * minute. set_marked() goes through if the lineage is still there: cas fails when it was deleted after the look.
+ * Marks: an entry has a lineage, a random number that it keeps from write to write (gets, then cas) and that ends
+ * when it is deleted, or its generation does. A mark is the lineage; where nothing is there, that of a placeholder,
+ * which lives a minute. set_marked() goes through if the lineage is still there: cas fails when it was deleted after
+ * the look.
  *
- * Times: entries have their end in them, in microseconds of the writer's wall clock: hosts' clocks must agree. Where they
- * do not, memcached's own expiry ends what lives up to 30 days at most a second late. A value may die a second early.
+ * Times: entries have their end in them, in microseconds of the writer's wall clock: hosts' clocks must agree. Where
+ * they do not, memcached's own expiry ends what lives up to 30 days at most a second late. A value may die a second
+ * early.
  *
  * A call is at most three round trips, all of them within the timeout. A connection on which something went wrong is
- * thrown away with its handle, so that a server that is back is used at once. Names are resolved by the C library, which
- * may take its own time: addresses are better. */
+ * thrown away with its handle, so that a server that is back is used at once. Names are resolved by the C library,
+ * which may take its own time: addresses are better. */
 #include "settings.h"
 
 #include "../../base/hash.h"
