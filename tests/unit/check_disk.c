@@ -294,6 +294,25 @@ END_TEST
 
 static int pipe_to[2];
 
+/* What is mapped and written has its blocks: a hole would be a SIGBUS on a full disk. */
+START_TEST(no_holes)
+{
+        static const char *const names[] = {"lock.mdb", "mtshim.gate"};
+        void                    *self = store_must_open(B, store_folder, fast);
+
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+                char        path[96];
+                struct stat st;
+
+                snprintf(path, sizeof path, "%s/%s", store_folder, names[i]);
+                ck_assert_int_eq(stat(path, &st), 0);
+                ck_assert_int_ge(st.st_blocks * 512, st.st_size);
+                ck_assert_uint_eq(st.st_mode & 0777, 0600);
+        }
+        B->close(self);
+}
+END_TEST
+
 /* A program that stands still in the middle of a look. */
 static void child_pins(void)
 {
@@ -601,6 +620,37 @@ START_TEST(reads_without_the_kernel)
 }
 END_TEST
 
+/* LMDB knows its readers by pid: those of two containers must not meet. Its init, in a pid namespace: 77, it may not.
+ * */
+static void child_contained(void)
+{
+        char  why[MT_BACKEND_WHY_MAX];
+        void *self;
+        pid_t pid;
+
+        if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+                _exit(77);
+        pid = fork();
+        if (pid == 0) {
+                if (mount("proc", "/proc", "proc", 0, NULL) != 0)
+                        _exit(77);
+                ck_assert_int_eq(store_try_open(B, store_folder, fast, &self, why), MT_ERROR);
+                ck_assert_msg(strstr(why, "namespace") != NULL, "%s", why);
+                _exit(0);
+        }
+        _exit(WEXITSTATUS(store_status(pid)));
+}
+
+START_TEST(another_container)
+{
+        void *self = store_must_open(B, store_folder, fast);
+        int   status = store_status(store_child(child_contained));
+
+        ck_assert(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77));
+        B->close(self);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------------------- refusals */
 
 static void refused(const char *folder, const char *options, const char *word)
@@ -720,6 +770,7 @@ int main(void)
         tcase_add_test(tests, evicts_what_ends_first);
         tcase_add_test(tests, what_is_over_goes);
         tcase_add_test(tests, flushes_lie_about_for_a_while);
+        tcase_add_test(tests, no_holes);
         tcase_add_test(tests, pinned);
         tcase_add_test(tests, full_disk);
         tcase_add_test(tests, no_disk);
@@ -727,6 +778,7 @@ int main(void)
         tcase_add_test(tests, two_processes);
         tcase_add_test(tests, writer_stands_still);
         tcase_add_test(tests, reads_without_the_kernel);
+        tcase_add_test(tests, another_container);
         tcase_add_test(tests, refusals);
         tcase_add_test(tests, another_program);
         tcase_add_test(tests, sizes);

@@ -172,6 +172,7 @@ static void store_conform(const struct mt_backend *b, const char *address, const
 
         snprintf(text, sizeof text, "%s", options);
         store_options(text, option, &c.config.options);
+        c.config.timeout_ms = STORE_CROWD_MS;
         count = conform_run(&c);
         ck_assert_uint_eq(count.failed, 0);
         ck_assert_uint_ge(count.passed, 20);

@@ -16,7 +16,12 @@
 
 #define HEAD_MAGIC UINT32_C(0x6d746c33) /* "mtl3" */
 
-enum { ENV_READERS_MAX = 2048, ENV_MIN_READERS = 2 };
+enum {
+        ENV_READERS_MAX = 2048,
+        ENV_LOCK_BYTES =
+                (ENV_READERS_MAX + 8) * 64, /* a reader is a cache line; LMDB takes more, if the file has more */
+        ENV_MIN_READERS = 2
+};
 
 struct store_head {
         uint32_t magic, format;
@@ -317,6 +322,17 @@ static const char *env_words(int rc)
         }
 }
 
+/* LMDB maps this file and writes to it, and makes it with a hole: on a disk that is full later, that is a SIGBUS. */
+static bool env_lock_file(const struct store *s, const char *folder, char *why)
+{
+        int fd = openat(s->folder, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        int rc = fd < 0 ? errno : posix_fallocate(fd, 0, ENV_LOCK_BYTES);
+
+        if (fd >= 0)
+                close(fd);
+        return rc == 0 || settings_refuse(why, "no room for lock.mdb in '%.80s': %s", folder, strerror(rc));
+}
+
 /* A size below what the file has cannot be had: LMDB never gives pages back. */
 static bool env_map(struct store *s, const char *folder, uint64_t size_bytes, bool alone, bool sync, char *why)
 {
@@ -328,6 +344,8 @@ static bool env_map(struct store *s, const char *folder, uint64_t size_bytes, bo
         if (alone && fstatat(s->folder, "data.mdb", &st, 0) == 0 && (uint64_t)st.st_size > size_bytes)
                 return settings_refuse(why, "size=%llu: data.mdb in '%.80s' has %llu bytes already; remove the folder",
                                        (unsigned long long)size_bytes, folder, (unsigned long long)st.st_size);
+        if (alone && !env_lock_file(s, folder, why))
+                return false;
         rc = mdb_env_create(&s->env);
         if (rc == MDB_SUCCESS)
                 rc = mdb_env_set_mapsize(s->env, size_bytes);

@@ -28,6 +28,7 @@ struct lmdb_gate_shm {
                                  * the kernel gives a robust lock up when its holder dies, not when the machine does */
         uint32_t         version, bytes;
         uint64_t         size_bytes;
+        uint64_t         pids;     /* the pid namespace: LMDB knows readers by pid */
         _Atomic uint64_t unsynced; /* the boot in which somebody wrote without syncing; 0: all is on the disk */
         /* Who comes next waits for the writer, all others for him: so they go in turn, where a single lock goes to
          * whoever has just given it back. */
@@ -63,6 +64,13 @@ uint64_t lmdb_gate_boot(void)
 static uint64_t gate_magic(void)
 {
         return GATE_MAGIC ^ lmdb_gate_boot();
+}
+
+static uint64_t gate_pids(void)
+{
+        struct stat st;
+
+        return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
 static int gate_lock(int fd, int command, short type)
@@ -125,6 +133,7 @@ static bool gate_make(struct lmdb_gate *g, uint64_t size_bytes, char *why)
         s->version = GATE_VERSION;
         s->bytes = sizeof *s;
         s->size_bytes = size_bytes;
+        s->pids = gate_pids();
         atomic_store_explicit(&s->unsynced, unsynced, memory_order_relaxed);
         return (gate_make_lock(&s->next) && gate_make_lock(&s->writer)) ||
                settings_refuse(why, "%s: no robust lock can be made", GATE_FILE);
@@ -162,6 +171,11 @@ struct lmdb_gate *lmdb_gate_open(int folder, uint64_t *size_bytes, bool *alone, 
         g->folder = folder;
         g->fd = -1;
         if (!gate_map(g, why) || !gate_come_in(g, why) || (g->alone && !gate_make(g, *size_bytes, why))) {
+                lmdb_gate_close(&g);
+                return NULL;
+        }
+        if (g->shm->pids != gate_pids()) {
+                settings_refuse(why, "the folder is in use by processes of another pid namespace");
                 lmdb_gate_close(&g);
                 return NULL;
         }

@@ -60,6 +60,9 @@ struct store {
         unsigned         readers;
 };
 
+/* The descriptors that open() makes hold the locks by which other processes know that this one lives: they must be
+ * there, in some thread's table, as long as anything here is called, reading included. */
+
 /* lmdb_env.c: opened once in a process for each folder, however many objects use it. */
 struct store *store_open(const char *folder, uint64_t size_bytes, bool sync, char why[MT_BACKEND_WHY_MAX]);
 void          store_close(struct store **store);
