@@ -89,7 +89,7 @@ struct pool *pool_create(const struct pool_config *config, char *why)
         }
         pool->hiredis = next_any();
         if (pool->hiredis == NULL || pool->hiredis->redisConnectWithTimeout == NULL ||
-            pool->hiredis->redisConnectUnixWithTimeout == NULL) {
+            pool->hiredis->redisConnectUnixWithTimeout == NULL || pool->hiredis->redisGetReplyFromReader == NULL) {
                 snprintf(why, POOL_WHY_MAX, "no hiredis is found in this process, or in the system's folders");
                 goto failed;
         }
@@ -105,7 +105,7 @@ failed:
         return NULL;
 }
 
-static void pool_say(struct pool *pool, bool refused, const char *why)
+void pool_say(struct pool *pool, bool refused, const char *why)
 {
         const struct redis_address *a = &pool->config.address;
 
@@ -142,6 +142,11 @@ bool pool_refused(struct pool *pool)
 const struct pool_config *pool_config(const struct pool *pool)
 {
         return &pool->config;
+}
+
+const struct hiredis *pool_hiredis(const struct pool *pool)
+{
+        return pool->hiredis;
 }
 
 /* ----------------------------------------------------------------------------------------------- a context is made */
@@ -422,21 +427,14 @@ void pool_return(struct pool *pool, struct pool_loan *loan, bool whole)
         errno = saved_errno;
 }
 
-void pool_drop_idle(struct pool *pool)
-{
-        redisContext *context;
-        int           saved_errno = errno;
-
-        while ((context = pool_take(pool)) != NULL)
-                pool_free(pool, context);
-        errno = saved_errno;
-}
-
 void pool_close(struct pool *pool)
 {
+        redisContext *context;
+
         if (pool == NULL)
                 return;
-        pool_drop_idle(pool);
+        while ((context = pool_take(pool)) != NULL)
+                pool_free(pool, context);
         pool_secure_close(pool->secure);
         pool_free_strings(&pool->config);
         free(pool);

@@ -75,13 +75,14 @@ void pool_close(struct pool *pool);
 enum mt_status pool_lend(struct pool *pool, struct pool_loan *loan);
 /* whole: every reply has been read, and the context is as it was. Else it is freed. Keeps errno. */
 void pool_return(struct pool *pool, struct pool_loan *loan, bool whole);
-/* Free every idle context that there is: its server has gone, as one of them has shown. */
-void pool_drop_idle(struct pool *pool);
-
 /* Why the last context could not be had, for a person; empty: all could. */
 void pool_why(struct pool *pool, char why[POOL_WHY_MAX]);
 /* Did the server refuse us (a password, a database), as against not being there? Of the last that could not be had. */
-bool                      pool_refused(struct pool *pool);
+bool pool_refused(struct pool *pool);
+/* What went wrong with a context that was lent, for pool_why() and, once a minute, the log; empty: nothing. */
+void                      pool_say(struct pool *pool, bool refused, const char *why);
 const struct pool_config *pool_config(const struct pool *pool);
+/* The hiredis that all its contexts are of. */
+const struct hiredis *pool_hiredis(const struct pool *pool);
 
 #endif
