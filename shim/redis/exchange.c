@@ -107,7 +107,7 @@ static void *exchange_read(const struct hiredis *h, redisContext *context, uint6
         }
 }
 
-static void exchange_say(struct pool *pool, const struct pool_loan *loan, uint32_t wait_ms, bool late)
+static enum pool_trouble exchange_say(struct pool *pool, const struct pool_loan *loan, uint32_t wait_ms, bool late)
 {
         const struct abi *abi = &loan->hiredis->abi;
         char              why[POOL_WHY_MAX];
@@ -118,7 +118,7 @@ static void exchange_say(struct pool *pool, const struct pool_loan *loan, uint32
                 snprintf(why, sizeof why, "%s", &ABI_FIELD(const char, loan->context, abi->err + ABI_CONTEXT_ERRSTR));
         else
                 snprintf(why, sizeof why, "no memory");
-        pool_say(pool, false, why);
+        return pool_say(pool, POOL_AWAY, why);
 }
 
 enum mt_status exchange(struct exchange *x, struct pool *pool, uint32_t wait_ms, const struct exchange_command *command,
@@ -134,8 +134,10 @@ enum mt_status exchange(struct exchange *x, struct pool *pool, uint32_t wait_ms,
         *x = (struct exchange){.hiredis = h, .abi = &h->abi};
         do {
                 sent = false;
-                if (pool_lend(pool, &loan) != MT_OK)
+                if (pool_lend(pool, &loan) != MT_OK) {
+                        x->trouble = loan.trouble;
                         return MT_ERROR;
+                }
                 written = exchange_append_all(h, loan.context, command, commands) &&
                           exchange_write(h, loan.context, &sent);
                 if (written || sent || loan.fresh)
@@ -146,7 +148,7 @@ enum mt_status exchange(struct exchange *x, struct pool *pool, uint32_t wait_ms,
         while (written && n < commands && (x->reply[n] = exchange_read(h, loan.context, until_ns, &late)) != NULL)
                 n++;
         if (n < commands)
-                exchange_say(pool, &loan, wait_ms, late);
+                x->trouble = exchange_say(pool, &loan, wait_ms, late);
         pool_return(pool, &loan, n == commands);
         errno = saved_errno;
         return n == commands ? MT_OK : MT_ERROR;
@@ -154,9 +156,11 @@ enum mt_status exchange(struct exchange *x, struct pool *pool, uint32_t wait_ms,
 
 void exchange_end(struct exchange *x)
 {
-        for (unsigned i = 0; i < EXCHANGE_COMMANDS_MAX; i++)
+        for (unsigned i = 0; i < EXCHANGE_COMMANDS_MAX; i++) {
                 if (x->reply[i] != NULL)
                         x->hiredis->freeReplyObject(x->reply[i]);
+                x->reply[i] = NULL;
+        }
 }
 
 struct mt_bytes exchange_bytes(const struct exchange *x, const void *reply)

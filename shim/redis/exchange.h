@@ -22,11 +22,12 @@ struct mt_bytes exchange_number(struct exchange_number *n, uint64_t value);
 struct exchange {
         const struct hiredis *hiredis;
         const struct abi     *abi;
+        enum pool_trouble     trouble;                      /* of MT_ERROR */
         void                 *reply[EXCHANGE_COMMANDS_MAX]; /* one for each command; NULL: none came */
 };
 
 /* Asks on a context of the pool. MT_OK: all replies are there; errors are replies, too. MT_ERROR: there is no server, it
- * ended the connection, or its replies did not come within wait_ms: pool_why() tells; some may have come, and what was
+ * ended the connection, or its replies did not come within wait_ms: x->trouble and pool_why() tell; some may have come, and what was
  * sent may have been done. Sent a second time, on a new context, if nothing of it had left. Either way
  * exchange_end() frees what came. Thread-safe; keeps errno. Waits for wait_ms, and before that for a connection, if one
  * has to be made, and for the socket to take what is sent: each as long as the pool's timeout. */

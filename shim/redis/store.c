@@ -47,7 +47,7 @@ enum mt_status store_refused(struct redis_store *store, const struct exchange *x
         if (abi_reply_type(reply) == ABI_REPLY_ERROR || abi_reply_type(reply) == ABI_REPLY_STATUS)
                 said = exchange_bytes(x, reply);
         snprintf(why, sizeof why, "it says %.*s", (int)(said.len < 200 ? said.len : 200), said.ptr);
-        pool_say(store->pool, false, why);
+        pool_say(store->pool, pool_trouble_of(said), why);
         return MT_ERROR;
 }
 
