@@ -180,6 +180,8 @@ programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PR
 bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report flood empty.so)
 
 $(BUILD)/unit/check_tls: CHECK_LD += -lssl -lcrypto
+# Finds a hiredis by itself, as a program does that has none.
+$(BUILD)/unit/check_pool_tls: CHECK_LD := $(filter-out -lhiredis,$(CHECK_LD))
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)

@@ -284,8 +284,11 @@ void *next_sibling(const struct hiredis *h, const char *infix)
         file = file != NULL ? file + 1 : info.dli_fname;
         if (strncmp(file, name, sizeof name - 1) == 0 &&
             snprintf(path, sizeof path, "%.*s%s%s%s", (int)(file - info.dli_fname), info.dli_fname, name, infix,
-                     file + sizeof name - 1) < (int)sizeof path)
+                     file + sizeof name - 1) < (int)sizeof path) {
+                /* It is not linked to hiredis (Debian's is not), and looks for it in the global scope alone. */
+                (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL | RTLD_NODELETE);
                 handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+        }
         errno = saved_errno;
         return handle;
 }

@@ -39,7 +39,7 @@ const struct hiredis *next_of(const void *caller);
  * not for a constructor. Keeps errno. */
 const struct hiredis *next_any(void);
 /* A library of the same version in the same folder: infix "_ssl" is libhiredis_ssl. Opened for good; a handle for
- * dlsym(). NULL: there is none. Keeps errno. */
+ * dlsym(). A hiredis that nobody but a module could see is everybody's from then on. NULL: there is none. Keeps errno. */
 void *next_sibling(const struct hiredis *h, const char *infix);
 /* A function of a library that stands beside hiredis (libhiredis_ssl), as the caller would reach it without us; looked
  * up each time. NULL: there is none. Keeps errno. */
