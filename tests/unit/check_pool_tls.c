@@ -1,6 +1,6 @@
-/* check_pool_tls.c - connections of our own through TLS, and by a hiredis that this program is not linked to: it is found
- * in the folder that LD_LIBRARY_PATH names, 1.2 of `make deps-matrix`. Whose a certificate is, is checked here and not by
- * hiredis. Without such a hiredis there is nothing to look at, and one line says so. */
+/* check_pool_tls.c - connections of our own through TLS, and by a hiredis that this program is not linked to: it is
+ * found in the folder that LD_LIBRARY_PATH names, 1.2 of `make deps-matrix`. Whose a certificate is, is checked here
+ * and not by hiredis. Without such a hiredis there is nothing to look at, and one line says so. */
 #include "l1/base/log.h"
 #include "shim/redis/backend_redis.h"
 
