@@ -9,14 +9,15 @@
  *
  * Each tier has a thread of ours with a descriptor table of its own, in which its backend works (backend.h, Threads);
  * started when first needed, never under a sandbox, and gone in a child of fork, which opens its own. Callers wait
- * for it at most the tier's timeout. A tier that fails or is slow is skipped (a circuit breaker, half open after a while: one
- * call in a hundred milliseconds, then twice as long, to ten seconds).
+ * for it at most the tier's timeout. A tier that fails or is slow is skipped (a circuit breaker, half open after a
+ * while: one call in a hundred milliseconds, then twice as long, to ten seconds).
  *
- * What has been removed is never given out again, whatever fails: a removal that could not be done (the store is
- * down, or slow) closes the tier to all processes of the host until it has been done, or the whole tier been flushed; that is
+ * What has been removed is never given out again, whatever fails: a removal that could not be done (the store is down,
+ * or slow) closes the tier to all processes of the host until it has been done, or the whole tier been flushed; that is
  * remembered in the segment.
  *
- * All functions are thread-safe, keep errno, and cost microseconds. `tiers` may be NULL in all of them: there are none. */
+ * All functions are thread-safe, keep errno, and cost microseconds. `tiers` may be NULL in all of them: there are none.
+ */
 #ifndef MT_TIER_H
 #define MT_TIER_H
 
@@ -55,8 +56,8 @@ struct tier_found {
         uint8_t  level;   /* where it was found */
         bool     promote; /* this one is to be put back into Redis (one in N, of the tier where it was found) */
 };
-/* MT_OK: the value is in the sink, and tiers between are given it too (promotion, with what remains). MT_MISS: all tiers
- * that could be asked do not have it. MT_ERROR: none of them could be asked. */
+/* MT_OK: the value is in the sink, and tiers between are given it too (promotion, with what remains). MT_MISS: all
+ * tiers that could be asked do not have it. MT_ERROR: none of them could be asked. */
 enum mt_status tiers_get(struct tiers *tiers, const struct tier_key *key, struct mt_sink *out,
                          struct tier_found *found);
 
@@ -71,8 +72,8 @@ void tiers_mark(struct tiers *tiers, const struct tier_key *key, struct tier_mar
 unsigned tiers_set(struct tiers *tiers, const struct tier_key *key, struct mt_bytes value, uint64_t ttl_ms,
                    const struct tier_marks *marks);
 
-/* From every tier. When they return, tiers_get() of any process of this host does not find what was there before, and no
- * mark that was taken before is good. */
+/* From every tier. When they return, tiers_get() of any process of this host does not find what was there before, and
+ * no mark that was taken before is good. */
 void tiers_remove(struct tiers *tiers, const struct tier_key *key, size_t keys);
 /* Keys of one database that match; of every database known if database is TIER_EVERY_DATABASE. */
 #define TIER_EVERY_DATABASE UINT32_MAX
