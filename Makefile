@@ -202,6 +202,8 @@ $(BUILD)/unit/check_disk: CHECK_LD += -llmdb
 $(BUILD)/unit/check_memcached: $(foreach f,$(filter-out l1/tier/plugins/lmdb%,$(PLUG_C)),$(call OBJ,$f))
 $(BUILD)/unit/check_memcached: CHECK_LD += -lmemcached
 $(BUILD)/unit/check_tls: CHECK_LD += -lssl -lcrypto
+# Finds a hiredis by itself, as a program does that has none.
+$(BUILD)/unit/check_pool_tls: CHECK_LD := $(filter-out -lhiredis,$(CHECK_LD))
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
