@@ -187,7 +187,7 @@ static MT_COLD bool read_rule_bypasses(struct mt_bytes key)
 {
         const struct rule *rule = rules_match(&runtime.options.rules, key);
 
-        return rule != NULL && rule->action == RULE_BYPASS;
+        return rule != NULL && (rule->flags & RULE_BYPASS);
 }
 
 /* No current freshness lease: say that somebody here wants one, and pass the GET on alone. Nobody wants one for a key
@@ -362,7 +362,7 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
         const struct hiredis *h = c->hiredis;
         const struct l1_key   wanted = {key, hash};
         const struct rule    *rule = rules_match(&runtime.options.rules, key);
-        uint64_t              life_ns = rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns;
+        uint64_t              life_ns = rule_life_ns(rule, runtime.options.l1_ttl_ns);
         struct l1_lease       lease;
         uint64_t              sent_ns;
         void                 *pttl = NULL, *reply = NULL;
