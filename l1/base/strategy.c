@@ -42,6 +42,15 @@ uint64_t strategy_spread(uint64_t life, uint64_t jitter, uint64_t random)
         return life - (uint64_t)((unsigned __int128)most * random >> 64);
 }
 
+uint64_t strategy_share(uint64_t remains, uint64_t longest, uint64_t scale, uint64_t jitter, uint64_t random)
+{
+        uint64_t share = strategy_scaled(remains, scale);
+
+        if (share > remains || remains == UINT64_MAX)
+                share = remains;
+        return strategy_spread(share < longest ? share : longest, jitter, random);
+}
+
 uint64_t strategy_ttl_ms(enum mt_strategy strategy, uint64_t custom_ms, uint64_t scale, uint64_t cap_ms,
                          uint64_t jitter, uint64_t random)
 {

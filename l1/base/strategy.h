@@ -29,6 +29,10 @@ uint64_t strategy_scaled(uint64_t life, uint64_t scale);
 /* Spread down: between life x (1 - jitter) and life, as random says; all 64 bits of it count. jitter < STRATEGY_ONE. */
 uint64_t strategy_spread(uint64_t life, uint64_t jitter, uint64_t random);
 
+/* A nearer tier's part of a life of which so much remains: scaled, but never longer than what remains nor than longest,
+ * then spread. remains UINT64_MAX: for ever. */
+uint64_t strategy_share(uint64_t remains, uint64_t longest, uint64_t scale, uint64_t jitter, uint64_t random);
+
 /* A strategy's life in a tier: scaled, then cut to cap_ms (0: no cap), then spread. custom_ms: the life of
  * MT_STRATEGY_CUSTOM. 0: no life at all, so that nothing is to be kept; a life that there was does not become 0 by
  * rounding. */

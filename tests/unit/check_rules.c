@@ -271,6 +271,54 @@ START_TEST(units)
 }
 END_TEST
 
+START_TEST(decimals)
+{
+        static const struct {
+                const char *text;
+                uint64_t    millionths;
+                const char *back;
+        } cases[] = {
+                {"0", 0, "0"},
+                {"1", 1000000, "1"},
+                {"1.0", 1000000, "1"},
+                {"0.5", 500000, "0.5"},
+                {"0.25", 250000, "0.25"},
+                {"0.000001", 1, "0.000001"},
+                {"12.345678", 12345678, "12.345678"},
+                {"100", 100000000, "100"},
+                {"9223372036854.775807", INT64_MAX, "9223372036854.775807"},
+        };
+        const char *bad[] = {"",
+                             ".",
+                             ".5",
+                             "1.",
+                             "-1",
+                             "+1",
+                             "1e3",
+                             "1,5",
+                             "1.5 ",
+                             " 1",
+                             "0x1",
+                             "nan",
+                             "1.2.3",
+                             "0.1234567",
+                             "1.-5",
+                             "9223372036854.775808",
+                             "99999999999999999999"};
+        uint64_t    value;
+        char        text[UNITS_TEXT_MAX];
+
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                ck_assert(units_parse_decimal(mt_bytes_of(cases[i].text), &value));
+                ck_assert_uint_eq(value, cases[i].millionths);
+                units_format_decimal(value, text);
+                ck_assert_str_eq(text, cases[i].back);
+        }
+        for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+                ck_assert_msg(!units_parse_decimal(mt_bytes_of(bad[i]), &value), "'%s'", bad[i]);
+}
+END_TEST
+
 int main(void)
 {
         Suite   *suite = suite_create("rules");
@@ -288,6 +336,7 @@ int main(void)
         tcase_add_test(tcase, written_and_read_back);
         tcase_add_test(tcase, noise);
         tcase_add_test(tcase, units);
+        tcase_add_test(tcase, decimals);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);
