@@ -22,7 +22,7 @@
 
 #define SEGMENT_MAGIC   UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
 #define SEGMENT_GROWING UINT64_C(0x6d696873746d0a1a) /* all is there but memory for the whole index: nobody uses it */
-#define SEGMENT_ABI     3u                           /* also part of the segment's name */
+#define SEGMENT_ABI     4u                           /* also part of the segment's name */
 #define SEGMENT_PAGE    4096u
 
 enum {
@@ -183,8 +183,10 @@ _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache lin
  *
  * mark[i] belongs to slot[i]:
  *   LIVE     7       4 3        2 1       0
- *            |   0    | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
+ *            | claim  | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
  *                                             read; since Redis was last told of reads (untold.c), how often again
+ *            claim (refresh.c): 0 none; 1 to 14 somebody fetches the value anew, since the quarter second of this
+ *            number (mod 14); 15 that gains nothing any more. While there is one, reads are not counted.
  *   PENDING  the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised
  * It is no part of the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth
  * that is wrong costs a fill. A hit writes it while it is not MARK_FULL, so both counts cost what one did. */
