@@ -9,7 +9,7 @@ hot() {
         rm -f /dev/shm/mtshim.*."$MTSHIM_SEGMENT".*
         MTSHIM_SEGMENT=$SEGMENT-$CHECKS
         cli SET hot value >/dev/null
-        env "${@:2}" "MTSHIM_RULES=hot=ttl:1600ms" "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "$PROGS/hot" hot 6400 >"$T/out" 2>"$T/err" ||
+        env "${@:2}" "MTSHIM_RULES=hot=ttl:1600ms" "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "$PROGS/hot" hot "$1" >"$T/out" 2>"$T/err" ||
                 { show "$T/err"; fail "$*"; }
         [ ! -s "$T/err" ] && grep -q ' 0 wrong' "$T/out" || { show "$T/out" "$T/err"; fail "$*"; }
         GETS=$(sed 's/ gets.*//' "$T/out")
