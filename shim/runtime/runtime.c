@@ -5,6 +5,8 @@
  * The segment comes later still, with the first GET or write: a program that only connects maps nothing. */
 #include "runtime.h"
 
+#include "ends.h"
+
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/forklock.h"
 #include "../../l1/base/log.h"
@@ -146,6 +148,8 @@ static void runtime_attach(bool there)
         config.there = there;
         config.again |= there;
         l1 = l1_attach(&config);
+        if (l1 != NULL)
+                ends_setup(l1);
         if (l1 == NULL && !later && !there)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
