@@ -337,6 +337,34 @@ START_TEST(foreign_items)
 }
 END_TEST
 
+/* A key that is too long for memcached is a hash there: what has the same one is another key. */
+START_TEST(hashes_that_meet)
+{
+        static char        long_key[1001], key[64][256];
+        void              *self = store_must_open(B, server_path(0), "");
+        memcached_st      *st = raw_client();
+        memcached_return_t rc;
+        uint32_t           flags;
+        size_t             len;
+        char              *item;
+
+        memset(long_key, 'k', sizeof long_key - 1);
+        ck_assert_int_eq(put(B, self, long_key, "v"), MT_OK);
+        ck_assert(has(B, self, long_key, "v"));
+        ck_assert_uint_eq(raw_keys('h', key, 64), 1);
+        item = memcached_get(st, key[0], strlen(key[0]), &len, &flags, &rc);
+        ck_assert(item != NULL && len > 1000);
+        item[len - 500]++; /* in its key */
+        ck_assert_int_eq(memcached_set(st, key[0], strlen(key[0]), item, len, 0, 0), MEMCACHED_SUCCESS);
+        ck_assert_int_eq(look(B, self, long_key), MT_MISS);
+        ck_assert_int_eq(put(B, self, long_key, "w"), MT_OK);
+        ck_assert(has(B, self, long_key, "w"));
+        free(item);
+        memcached_free(st);
+        B->close(self);
+}
+END_TEST
+
 /* The server takes less than it was said to: what was there must not outlive what it did not take. */
 START_TEST(too_large_for_the_server)
 {
@@ -425,6 +453,7 @@ int main(void)
         tcase_add_test(tests, generation_evicted);
         tcase_add_test(tests, foreign_items);
         tcase_add_test(tests, too_large_for_the_server);
+        tcase_add_test(tests, hashes_that_meet);
         tcase_add_test(tests, ends);
         tcase_add_test(tests, refusals);
         suite_add_tcase(suite, tests);

@@ -163,7 +163,7 @@ static void store_conform(const struct mt_backend *b, const char *address, const
         char                 text[256];
         struct mt_option     option[8];
         struct conform       c = {.backend = b,
-                                  .config = {.address = mt_bytes_of(address), .option = option, .timeout_ms = STORE_CROWD_MS},
+                                  .config = {.address = mt_bytes_of(address), .option = option},
                                   .quick = true,
                                   .stop = stop,
                                   .start = start,
