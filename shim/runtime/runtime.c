@@ -102,6 +102,10 @@ static int runtime_setup(void)
         runtime_pid = getpid();
         runtime_configure_invalidation();
         runtime.tiers = tiers_create(runtime.options.tiers, NULL);
+        if (runtime.options.abort_conf && tiers_left_out() > 0) {
+                log_line(LOG_ERROR, "MTSHIM_ABORT_CONF=1 and a part of MTSHIM_TIERS is bad: nothing is cached");
+                return RUNTIME_OFF;
+        }
         return RUNTIME_READY;
 }
 
