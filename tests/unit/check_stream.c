@@ -197,7 +197,7 @@ static long long info(const char *section, const char *name)
 }
 
 /* The BLOCK of the newest command that had these words first and last; 0: it had none; -1: there was no such command.
- * Its log of slow commands knows all of them. */
+ * Its log of slow commands knows all that did not wait. */
 static long long block_of(const char *verb, const char *last)
 {
         redisContext *c = fixture_connect();
@@ -772,15 +772,10 @@ END_TEST
 /* A reader that waits finds what is left idle meanwhile, though nothing new comes. */
 START_TEST(a_waiting_consumer_claims)
 {
-        long long blocked_ms;
-
         create_group();
         add(1, 2);
-        fixture_say("CONFIG SET slowlog-log-slower-than 0");
         consumer_dies("dead", 2);
-        ck_assert_int_eq(read_group_as(self, "a", 10, -1, 700), MT_OK);
-        blocked_ms = block_of("XREADGROUP", ">"); /* 0: they were idle by the first look, and this was the dead one's */
-        ck_assert_msg(blocked_ms == 700 || blocked_ms == 0, "BLOCK %lld", blocked_ms);
+        ck_assert_int_eq(read_group_as(self, "a", 10, -1, 150), MT_OK);
         saw(1, 2);
 }
 END_TEST
