@@ -4,6 +4,7 @@
  *   +4096        servers                 struct server_shm    [SERVER_MAX]
  *                namespaces              struct namespace_shm [NAMESPACE_MAX]
  *                processes               struct process_shm   [PROCESS_MAX]
+ *                tiers                   struct tier_shm      [TIER_SHM_MAX]
  *                counter blocks          struct counters_shm  [COUNTERS_MAX]   pages taken as blocks are claimed
  *                log segment descriptors struct logseg_shm    [logseg_count]
  *                index                   struct bucket_shm    [bucket_count]
@@ -22,13 +23,15 @@
 
 #define SEGMENT_MAGIC   UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
 #define SEGMENT_GROWING UINT64_C(0x6d696873746d0a1a) /* all is there but memory for the whole index: nobody uses it */
-#define SEGMENT_ABI     3u                           /* also part of the segment's name */
+#define SEGMENT_ABI     4u                           /* also part of the segment's name */
 #define SEGMENT_PAGE    4096u
 
 enum {
         SERVER_MAX = 128,
         NAMESPACE_MAX = 1024,
         PROCESS_MAX = 2048,
+        TIER_SHM_MAX = 16, /* stores below Redis that programs of this host use */
+        TIER_REMOVALS = 64,
         COUNTERS_MAX = 2048,
         BUCKET_SLOTS = 7,
         COUNTER_SPACE = 63,  /* counters a block has room for; counters.def has fewer */
@@ -170,6 +173,36 @@ struct namespace_shm {
 };
 _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache line");
 
+/* ------------------------------------------------------------------------------------------------------- tiers */
+
+/* What processes of this host tell each other about one store below Redis: tier/debt.h has the protocol.
+ * A removal in flight:
+ *   63           32 31       20 19       0
+ *   | incarnation  | slot + 1  | tag     |     0 = free; the upper two are the owner word; tag 0: every key */
+#define TIER_TAG_BITS 20u
+struct tier_shm {
+        /* What a look-up reads, and the removals below. */
+        _Atomic uint64_t debt;     /* removals that nobody can do any more, and that may not have been done */
+        _Atomic uint64_t paid;     /* the debt up to which all has been flushed; closed while it is less than debt */
+        _Atomic uint64_t flush_ns; /* somebody flushes: nobody else begins to before */
+        _Atomic uint32_t state;    /* enum server_state */
+        uint32_t         level;
+        uint64_t         id[2]; /* digest of kind, address and prefix */
+        uint64_t         spare0[2];
+        char             name[64]; /* kind and address, cut, NUL-terminated */
+
+        /* What an operator reads. */
+        _Atomic uint64_t hits, misses, errors, timeouts, skipped, sets, removes, promotions;
+        _Atomic uint64_t get_ns, get_ns_max; /* of hits and misses */
+        uint64_t         spare1[38];
+
+        _Alignas(64) _Atomic uint64_t removing[TIER_REMOVALS];
+};
+_Static_assert(sizeof(struct tier_shm) == 1024, "four tiers are a page");
+_Static_assert(offsetof(struct tier_shm, hits) == 128, "segment ABI");
+_Static_assert(offsetof(struct tier_shm, removing) == 512, "segment ABI");
+_Static_assert(PROCESS_MAX < 1u << (32 - TIER_TAG_BITS), "a process's slot fits into the word of a removal");
+
 /* ------------------------------------------------------------------------------------------------------- index */
 
 /* slot:   63 62 61        48 47                                0
@@ -183,8 +216,10 @@ _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache lin
  *
  * mark[i] belongs to slot[i]:
  *   LIVE     7       4 3        2 1       0
- *            |   0    | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
+ *            | claim  | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
  *                                             read; since Redis was last told of reads (untold.c), how often again
+ *            claim (refresh.c): 0 none; 1 to 14 somebody fetches the value anew, since the quarter second of this
+ *            number (mod 14); 15 that gains nothing any more. While there is one, reads are not counted.
  *   PENDING  the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised
  * It is no part of the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth
  * that is wrong costs a fill. A hit writes it while it is not MARK_FULL, so both counts cost what one did. */

@@ -562,7 +562,7 @@ static enum mt_status half_get(void *s, struct mt_bytes k, struct mt_sink *out)
           ops.cache.remove = strict_remove)                                                                            \
         X(removed_is_empty, process, "binary remove marks-void threads marks-threads restart",                         \
           ops.cache.remove = lazy_remove)                                                                              \
-        X(flush_does_nothing, process, "flush prefix marks-void reopen", ops.cache.flush = half_flush)                 \
+        X(flush_does_nothing, process, "flush prefix marks-void", ops.cache.flush = half_flush)                        \
         X(no_classes, shm, "pattern pattern-random prefix marks-pattern",                                              \
           ops.cache.remove_pattern = no_class_remove_pattern)                                                          \
         X(pattern_removes_all, shm, "pattern pattern-random", ops.cache.remove_pattern = all_remove_pattern)           \
@@ -727,7 +727,7 @@ START_TEST(each_fault_is_found)
 }
 END_TEST
 
-/* What --quick leaves out. */
+/* What --quick leaves out; and neither store takes what is larger than itself. */
 static enum mt_status huge_set_with_ttl(void *s, struct mt_bytes k, struct mt_bytes v, uint64_t ttl_ms)
 {
         return k.len > 1 << 20 ? down_set_with_ttl(s, mt_bytes(k.ptr, 1 << 20), v, ttl_ms)
@@ -738,25 +738,30 @@ static void huge_is_cut(void)
         ops.cache.set_with_ttl = huge_set_with_ttl;
 }
 
-START_TEST(huge_keys_are_whole_or_refused)
+START_TEST(what_is_too_large_is_refused)
 {
-        static const struct fault huge[] = {
-                {"huge", "", &backend_process, fault_none},
-                {"huge_shm", "", &backend_shm, fault_none},
-                {"huge_cut", "huge-key", &backend_process, huge_is_cut},
+        static const struct {
+                const char  *check;
+                struct fault fault;
+        } huge[] = {
+                {"huge-key", {"huge", "", &backend_process, fault_none}},
+                {"huge-key", {"huge_shm", "", &backend_shm, fault_none}},
+                {"huge-key", {"huge_cut", "huge-key", &backend_process, huge_is_cut}},
+                {"refused", {"bounded", "", &backend_process, fault_none}},
+                {"refused", {"bounded_shm", "", &backend_shm, fault_none}},
         };
 
         for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
                 struct outcome o = {0};
 
-                fault_prepare(&huge[i]);
+                fault_prepare(&huge[i].fault);
                 conform_run(&(struct conform){.backend = &broken,
                                               .config = *opened,
-                                              .only = "huge-key",
+                                              .only = huge[i].check,
                                               .report = outcome_report,
                                               .arg = &o});
-                ck_assert_msg(strcmp(o.failed, huge[i].expected) == 0, "%s: %s", huge[i].name, o.report);
-                ck_assert_msg(strstr(o.report, "skip") == NULL, "%s: %s", huge[i].name, o.report);
+                ck_assert_msg(strcmp(o.failed, huge[i].fault.expected) == 0, "%s: %s", huge[i].fault.name, o.report);
+                ck_assert_msg(strstr(o.report, "skip") == NULL, "%s: %s", huge[i].fault.name, o.report);
         }
 }
 END_TEST
@@ -771,7 +776,7 @@ int main(void)
         tcase_set_timeout(tcase, 170);
         tcase_add_unchecked_fixture(tcase, bed_setup, bed_teardown);
         tcase_add_test(tcase, each_fault_is_found);
-        tcase_add_test(tcase, huge_keys_are_whole_or_refused);
+        tcase_add_test(tcase, what_is_too_large_is_refused);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);

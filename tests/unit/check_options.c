@@ -148,6 +148,14 @@ START_TEST(bad_values)
                  OPTION_l1_max_item},
                 {"MTSHIM_L1_TTL", "0", "MTSHIM_L1_TTL='0' is not a duration within 1s..365d; '5m' is used\n",
                  OPTION_l1_ttl},
+                {"MTSHIM_TTL_SCALE", "0", "MTSHIM_TTL_SCALE='0' is not a number within 0.001..1000; '1' is used\n",
+                 OPTION_ttl_scale},
+                {"MTSHIM_TTL_SCALE", "half",
+                 "MTSHIM_TTL_SCALE='half' is not a number within 0.001..1000; '1' is used\n", OPTION_ttl_scale},
+                {"MTSHIM_TTL_JITTER", "1", "MTSHIM_TTL_JITTER='1' is not a number within 0..0.999999; '0' is used\n",
+                 OPTION_ttl_jitter},
+                {"MTSHIM_TTL_JITTER", "-0.1",
+                 "MTSHIM_TTL_JITTER='-0.1' is not a number within 0..0.999999; '0' is used\n", OPTION_ttl_jitter},
                 {"MTSHIM_MAX_STALENESS", "19ms",
                  "MTSHIM_MAX_STALENESS='19ms' is not a duration within 20ms..1h; '1s' is used\n", OPTION_max_staleness},
                 {"MTSHIM_INVALIDATION", "streams",
@@ -198,7 +206,7 @@ END_TEST
 /* The layer below holds, and the line says where the bad value stands. */
 START_TEST(bad_values_in_the_file)
 {
-        static const char conf[] = "l1_ttl=10s\nl1_size=1\nnonsense\ntiers=l3\nconf=/x\n=1\nabort = 1\n";
+        static const char conf[] = "l1_ttl=10s\nl1_size=1\nnonsense\nverify_server=1\nconf=/x\n=1\nabort = 1\n";
         char              expected[1024];
 
         write_conf(conf, sizeof conf - 1);
@@ -207,7 +215,7 @@ START_TEST(bad_values_in_the_file)
         snprintf(expected, sizeof expected,
                  "MTSHIM_L1_SIZE='1' (%1$s, line 2) is not a size within 2M..1T; '64M' is used\n"
                  "nonsense (%1$s, line 3) is no option, ignored\n"
-                 "tiers (%1$s, line 4) is not in this version, ignored\n"
+                 "verify_server (%1$s, line 4) is not in this version, ignored\n"
                  "conf (%1$s, line 5) is no option, ignored\n"
                  " (%1$s, line 6) is no option, ignored\n"
                  "abort (%1$s, line 7) is no option, ignored\n"
