@@ -1,6 +1,8 @@
 /* main.c - the mtshim command: a table of sub-commands and the way to them. */
 #include "ctl.h"
 
+#include "../redis/backend_redis.h"
+
 #include <hiredis/hiredis.h>
 #include <mimalloc.h>
 
@@ -129,7 +131,10 @@ static int ctl_dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-        int status = ctl_dispatch(argc, argv);
+        int status;
+
+        tiers_register(&backend_redis);
+        status = ctl_dispatch(argc, argv);
 
         if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTL_OK) {
                 warn("standard output");

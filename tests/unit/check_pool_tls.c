@@ -247,10 +247,11 @@ static void look_for_hiredis(char **argv)
 
         if (getenv("CHECK_POOL_TLS") != NULL)
                 return;
-        setenv("CHECK_POOL_TLS", "1", 1);
+        setenv("CHECK_POOL_TLS", "none", 1);
         snprintf(pattern, sizeof pattern, "%s/usr/lib/*-linux-gnu*", matrix ? matrix : "build/matrix");
         if (glob(pattern, 0, NULL, &found) != 0)
                 return;
+        setenv("CHECK_POOL_TLS", "there", 1);
         setenv("LD_LIBRARY_PATH", found.gl_pathv[0], 1);
         execv("/proc/self/exe", argv);
         perror("execv");
@@ -266,7 +267,8 @@ int main(int argc, char **argv)
 
         (void)argc;
         look_for_hiredis(argv);
-        if (next_any() == NULL || next_sibling(next_any(), "_ssl") == NULL) {
+        if (strcmp(getenv("CHECK_POOL_TLS"), "none") == 0 &&
+            (next_any() == NULL || next_sibling(next_any(), "_ssl") == NULL)) {
                 puts("no hiredis with TLS: `make deps-matrix` brings one");
                 return EXIT_SUCCESS;
         }

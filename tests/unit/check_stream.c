@@ -196,6 +196,31 @@ static long long info(const char *section, const char *name)
         return n;
 }
 
+/* The BLOCK of the newest command that had these words first and last; 0: it had none; -1: there was no such command.
+ * Its log of slow commands knows all that did not wait. */
+static long long block_of(const char *verb, const char *last)
+{
+        redisContext *c = fixture_connect();
+        redisReply   *log = redisCommand(c, "SLOWLOG GET 100");
+        long long     ms = -1;
+
+        ck_assert_ptr_nonnull(log);
+        for (size_t i = 0; i < log->elements && ms < 0; i++) {
+                const redisReply *word = log->element[i]->element[3];
+
+                if (strcmp(word->element[0]->str, verb) != 0 ||
+                    strcmp(word->element[word->elements - 1]->str, last) != 0)
+                        continue;
+                ms = 0;
+                for (size_t j = 0; j + 1 < word->elements; j++)
+                        if (strcmp(word->element[j]->str, "BLOCK") == 0)
+                                ms = atoll(word->element[j + 1]->str);
+        }
+        freeReplyObject(log);
+        redisFree(c);
+        return ms;
+}
+
 static void until_blocked(long long readers)
 {
         for (int i = 0; info("clients", "blocked_clients:") != readers; i++) {
@@ -631,6 +656,10 @@ START_TEST(what_was_not_acknowledged_comes_first)
         saw(1, 2);
         ck_assert_int_eq(pending(), 4); /* what nobody wanted to see was not taken */
         ck_assert_int_eq(read_group("a", 100, 0), MT_OK);
+        saw(1, 6);
+        fixture_say("CONFIG SET slowlog-log-slower-than 0");
+        ck_assert_int_eq(read_group_as(self, "a", 100, 600000, 0), MT_OK);
+        ck_assert_int_eq(block_of("XREADGROUP", ">"), 0); /* it has something, and does not wait for more */
         ack_all(self);
         saw(1, 6);
         ck_assert_int_eq(read_group("a", 100, 0), MT_MISS);
