@@ -11,7 +11,7 @@
  *   append C WORD... | appendraw C RESP    redisAppendCommandArgv, redisAppendFormattedCommand
  *   reply C | readerreply C | write C | read C
  *   hit C KEY | travels C KEY              GET, which must not, must reach the server (required only when shimmed)
- *   served C KEY                           the same as hit, at once: where nothing may be on its way to L1 that clears KEY
+ *   served C KEY                           the same as hit, at once: when nothing is on its way that clears KEY
  *   warm C KEY                             GET until it does not
  *   await C KEY VALUE                      GET until it says VALUE, at most the bound (MT_BOUND_MS) and a little
  *   untilsaid C KEY FILE                   GET until there is anything in the file (when shimmed)

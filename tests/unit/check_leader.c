@@ -124,6 +124,7 @@ START_TEST(test_leader_takes_and_gives_up)
 {
         struct leader leader;
         uint32_t      term;
+        uint64_t      fresh_ns = clock_coarse_ns();
 
         ck_assert(vacant());
         ck_assert(take(&leader, BOUND_MS));
@@ -131,13 +132,16 @@ START_TEST(test_leader_takes_and_gives_up)
         ck_assert(!vacant());
         ck_assert_uint_eq(mt_load_relaxed(&server->leader), l1_self(l1));
         term = mt_load_relaxed(&server->leader_term);
-        mt_store_relaxed(&server->fresh_at_ns, clock_coarse_ns());
+        mt_store_relaxed(&server->fresh_at_ns, fresh_ns);
         leader_give_up(&leader);
         ck_assert(!leader_holds(&leader));
         ck_assert(vacant());
         ck_assert_uint_eq(mt_load_relaxed(&server->fresh_at_ns), 0); /* nobody listens: nobody is to believe L1 */
         ck_assert(take(&leader, BOUND_MS));
         ck_assert_uint_eq(mt_load_relaxed(&server->leader_term), term + 1);
+        /* Until when it was true is not forgotten, whoever has led since and reached nobody. */
+        leader_give_up(&leader);
+        ck_assert_uint_eq(mt_load_relaxed(&server->fresh_was_ns), fresh_ns);
 }
 END_TEST
 

@@ -290,6 +290,19 @@ START_TEST(kept_past_its_end)
 }
 END_TEST
 
+/* Under which word the pieces of the value were written: a reclaim of theirs takes it away only if that is PENDING. */
+static void is_written_under_pending(const struct l1_hit *hit)
+{
+        struct item       piece;
+        struct item_owner owner;
+
+        ck_assert_ptr_nonnull(hit->pieces);
+        ck_assert(item_read(fixture.l1, item_piece_offset(hit->value, 0), &piece));
+        ck_assert_int_eq(piece.form, ITEM_FORM_PIECE);
+        memcpy(&owner, piece.key, sizeof owner);
+        ck_assert_uint_eq(slot_state(owner.pending), SLOT_PENDING);
+}
+
 /* A value in pieces, in the place of one that is whole or in pieces: readers see one or the other, whole. */
 START_TEST(in_pieces)
 {
@@ -310,6 +323,7 @@ START_TEST(in_pieces)
                 ck_assert(l1_fill(fixture.l1, &key, &lease, mt_bytes(after, sizeof after), end_ns));
                 ck_assert_int_eq(find_at(now_ns, &hit), HIT);
                 ck_assert(l1_copy_late(&hit, got) && memcmp(got, after, sizeof after) == 0);
+                is_written_under_pending(&hit);
         }
         due_at(now_ns, &hit);
         ck_assert(refresh(now_ns, &hit, &lease));
