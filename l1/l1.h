@@ -221,10 +221,10 @@ enum l1_waited l1_wait(struct l1 *l1, const struct l1_other *other, uint64_t unt
 bool l1_take_over(struct l1 *l1, const struct l1_other *other, uint32_t namespace_id, uint64_t now_ns,
                   struct l1_lease *lease);
 /* The reply was nil, and somebody is taken to compute the value: leave a mark, so that others wait until a removal (his
- * SET) wakes them. Ends the lease. A removal does not take the mark away, nor PENDING: Redis announces that a key expired
- * just as it announces a SET, and right behind the nil that found it expired. It says so in the mark, and the next
- * l1_lease() takes its place. of: whose mark it is: lease->held of one who was removed, who has had a nil as well or is
- * about to say that he has not; or 0: the caller's own, whose word is lease->pending. */
+ * SET) wakes them. Ends the lease. A removal does not take the mark away, nor PENDING: Redis announces that a key
+ * expired just as it announces a SET, and right behind the nil that found it expired. It says so in the mark, and the
+ * next l1_lease() takes its place. of: whose mark it is: lease->held of one who was removed, who has had a nil as well
+ * or is about to say that he has not; or 0: the caller's own, whose word is lease->pending. */
 enum l1_hold {
         L1_HOLD_NONE = 0, /* it is being asked for */
         L1_HOLD_FIRST = 1,

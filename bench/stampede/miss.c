@@ -2,7 +2,7 @@
  *
  *      miss pairs LIBRARY N            two workers preloaded, off and coalesce, each N times 100 misses in turns:
  *                                      prints their medians and that of the difference, in nanoseconds
- *      miss worker FROM N              asks for N keys, from number FROM on, each for the first time; says how long it took
+ *      miss worker FROM N              asks for N keys, from number FROM on; says how long it took
  *      miss hits KEY N                 asks for one key N times
  *      miss load N                     puts N keys there
  * MT_REDIS is the server's socket. Each key is read once, so every GET is a look-up, PTTL and GET, and a fill. */

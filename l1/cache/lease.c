@@ -84,8 +84,8 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
-/* Both are full: a PENDING that was left or is only held (absent keys must not displace what is read), else the LIVE one that was read least, beginning anywhere; its bit, or -1
- * when all are being filled. */
+/* Both are full: a PENDING that was left or is only held (absent keys must not displace what is read), else the LIVE
+ * one that was read least, beginning anywhere; its bit, or -1 when all are being filled. */
 MT_COLD static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
 {
         unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS)), least = UINT8_MAX + 1;
@@ -235,8 +235,8 @@ bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, ui
         return false;
 }
 
-/* What the lease has left behind while it was away: a mark of its removal, or one that another put there for it since he
- * took it for one who had a nil. */
+/* What the lease has left behind while it was away: a mark of its removal, or one that another put there for it since
+ * he took it for one who had a nil. */
 static MT_COLD void lease_clear_marks(struct l1 *l1, _Atomic uint64_t *slot, uint64_t pending)
 {
         uint64_t word;
@@ -401,10 +401,10 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
 
 /* --------------------------------------------------------------------------------------------------------- remove */
 
-/* A PENDING word, or a mark, is not cleared but turned into a mark that says that something has happened: no fill begins
- * from that, the one that was on its way from this word is refused, and l1_lease() takes it for free. So it is as good as
- * EMPTY, and tells whoever comes next that somebody had asked before, and may be computing. False: another word stands
- * there by now, LIVE perhaps; then it is rule (a)'s. */
+/* A PENDING word, or a mark, is not cleared but turned into a mark that says that something has happened: no fill
+ * begins from that, the one that was on its way from this word is refused, and l1_lease() takes it for free. So it is
+ * as good as EMPTY, and tells whoever comes next that somebody had asked before, and may be computing. False: another
+ * word stands there by now, LIVE perhaps; then it is rule (a)'s. */
 static MT_COLD bool lease_note_removed(struct l1 *l1, _Atomic uint64_t *slot, uint64_t word, unsigned *cleared)
 {
         if (slot_hold(word) == L1_HOLD_REMOVED)

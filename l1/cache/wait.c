@@ -8,9 +8,9 @@
  *                                               it is removed, or as old as a mark can be
  *   a mark                -> EMPTY              l1_release(), when the one whose token it has does not compute
  * A mark has the token of who computes. It may be put back under the same token by another who has only looked whether
- * the key is there (a nil again): the word comes back then, and may, since it means the same and no fill begins from it.
- * For the protocol all these are what a lease does that finds a word left by the dead: the former holder's fill is refused,
- * removals clear what they find. tests/model/waits.c has the waiting itself. */
+ * the key is there (a nil again): the word comes back then, and may, since it means the same and no fill begins from
+ * it. For the protocol all these are what a lease does that finds a word left by the dead: the former holder's fill is
+ * refused, removals clear what they find. tests/model/waits.c has the waiting itself. */
 #include "wait.h"
 
 #include "index.h"
@@ -80,8 +80,8 @@ enum l1_other_is l1_other(const struct l1 *l1, const struct l1_key *key, struct 
 }
 
 /* The kernel lets sleepers lie for 50 us longer than they asked for, so that it has to wake less often: as long as some
- * round trips. Returns the thread's slack, to be given back; 0: it is left as it is. By the bare system call: prctl() is
- * one of our own doors. */
+ * round trips. Returns the thread's slack, to be given back; 0: it is left as it is. By the bare system call: prctl()
+ * is one of our own doors. */
 static unsigned long wait_be_exact(uint64_t now_ns, uint64_t until_ns)
 {
         long slack_ns = until_ns - now_ns < WAIT_EXACT_NS ? syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0) : 0;
@@ -168,7 +168,8 @@ void l1_hold(struct l1 *l1, struct l1_lease *lease, uint64_t of, enum l1_hold ho
         if (!mt_cas_acq_rel(slot, &word, mark))
                 return;
         wait_wake(l1, slot); /* they wait for something else now */
-        /* [G2] full: pairs with [G1]. Either the one whose mark it is sees it when he gives up, or we see that he has. */
+        /* [G2] full: pairs with [G1]. Either the one whose mark it is sees it when he gives up, or we see that he
+         * has. */
         mt_fence_full();
         if (wait_given_up(l1, slot, slot_with_hold(mark, L1_HOLD_NONE)) && mt_cas_acq_rel(slot, &mark, 0))
                 wait_wake(l1, slot);

@@ -91,9 +91,9 @@ static void stampede_note_mine(const struct connection *c, uint64_t word)
         stampede_mine.of[at].until_ns = clock_precise_ns() + stampede_limit_ns(c);
 }
 
-/* Who has taken the place of another, since something had happened to the key, and has a nil himself, knows that it was not
- * the SET. Mostly it was the key's end, which the server announces right behind the nil that found it out. As long as he
- * may he waits on, and the mark stays that of who computes, or is cleared by him if he does not. */
+/* Who has taken the place of another, since something had happened to the key, and has a nil himself, knows that it was
+ * not the SET. Mostly it was the key's end, which the server announces right behind the nil that found it out. As long
+ * as he may he waits on, and the mark stays that of who computes, or is cleared by him if he does not. */
 enum stampede_nil stampede_nil(struct connection *c, struct l1_lease *lease)
 {
         enum l1_hold        hold = l1_hold_of(lease->held);
@@ -101,7 +101,7 @@ enum stampede_nil stampede_nil(struct connection *c, struct l1_lease *lease)
         uint64_t            word = lease->pending;
 
         if (runtime.options.stampede != STAMPEDE_LEASE || l1_refreshes(lease))
-                return STAMPEDE_NIL; /* not controlled; or the key has ended before its time, and nobody was kept waiting */
+                return STAMPEDE_NIL; /* of a key that was there until now nobody was kept waiting */
         whose = stampede_whose(lease->held);
         if (hold == L1_HOLD_REMOVED && whose == STAMPEDE_OTHERS && stampede_has_time(c)) {
                 l1_hold(c->l1, lease, lease->held, L1_HOLD_FIRST);

@@ -26,8 +26,8 @@ enum phase { FREE, OPEN, SEALED, RECLAIM };
 enum owner { NOBODY, FILLER, RECLAIMER = FILLER + FILLERS, DEAD = RECLAIMER + RECLAIMERS };
 enum connection { LOST, CONNECTED, SUBSCRIBED, FLUSHED };
 
-/* A slot: 0 is EMPTY, and a mark without a fill (what a removal makes of PENDING, what a lease leaves behind after a nil):
- * nobody here does anything else with that. */
+/* A slot: 0 is EMPTY, and a mark without a fill (what a removal makes of PENDING, what a lease leaves behind after a
+ * nil): nobody here does anything else with that. */
 #define PENDING(token)       ((uint8_t)(0x40 | (token)))
 #define LIVE(seg, item, gen) ((uint8_t)(0x80 | (seg) << LIVE_SEG_BIT | (item) << 4 | (gen)))
 #define IS_PENDING(word)     (((word)&0xe0) == 0x40)
@@ -124,7 +124,8 @@ void same_settle(struct state *s);
 
 /* ------------------------------------------------------------------------------------------------------- waits.c */
 
-/* A model of its own: the waiting for another's fill. All of its rules, or the one of that name; false: there is none. */
+/* A model of its own: the waiting for another's fill. All of its rules, or the one of that name; false: there is no
+ * such rule. */
 bool waits_all(const char *name, unsigned *passed, unsigned *failed);
 
 /* -------------------------------------------------------------------------------------------------------- walk.c */

@@ -1,6 +1,6 @@
-/* waits.c - waiting for a PENDING word to leave its slot (l1/cache/wait.h), all of it: two or three waiters, a filler that may die
- * or be stopped, a remover, and the one who takes another's place. Every step is one access to shared memory, or one system
- * call; every order of them is walked.
+/* waits.c - waiting for a PENDING word to leave its slot (l1/cache/wait.h), all of it: two or three waiters, a filler
+ * that may die or be stopped, a remover, and the one who takes another's place. Every step is one access to shared
+ * memory, or one system call; every order of them is walked.
  *
  * What must hold:
  *   - nobody sleeps for a word that is gone and that nobody is about to wake him for, unless who was to do it has died;
@@ -33,8 +33,8 @@ static const struct {
         [W_KERNEL] = {"kernel", "the kernel lets a waiter sleep without comparing moves"},
 };
 
-/* What an actor does next. Waiters begin at SEE; who has a lease is at ASKS; CHANGE and on are anybody's who changes the
- * slot, and he goes on at `then`. */
+/* What an actor does next. Waiters begin at SEE; who has a lease is at ASKS; CHANGE and on are anybody's who changes
+ * the slot. */
 enum at { DONE, SEE, LOAD_MOVES, ANNOUNCE, LOOK, SLEEP, ASLEEP, TIMED_OUT, TAKE, ASKS, EARLY, CHANGE, LOOK_FOR, WAKE };
 
 struct actor {

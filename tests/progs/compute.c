@@ -3,7 +3,8 @@
  *   compute PROCESSES THREADS ROUNDS COMPUTE_MS [FATE]
  *
  * Each thread reads; who finds nothing computes, and sets. A round is over when all have read what was computed. FATE
- * die: who computes first in a round ends its process instead. Prints how many computations there were in each round. */
+ * die: who computes first in a round ends its process instead. Prints how many computations there were in each
+ * round. */
 // build: -pthread
 #include "common.h"
 

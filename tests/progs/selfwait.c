@@ -2,8 +2,8 @@
  *
  *   selfwait KEY SERVER_PID      prints what both were answered, and fails when it takes longer than five seconds
  *
- * The server stands still until the handler's GET is on its way, or for a second. Nobody should do this with hiredis and
- * its malloc; but whoever is interrupted here is in read(), and so would be a fibre that yields there. */
+ * The server stands still until the handler's GET is on its way, or for a second. Nobody should do this with hiredis
+ * and its malloc; but whoever is interrupted here is in read(), and so would be a fibre that yields there. */
 #include "common.h"
 
 #include <signal.h>

@@ -2,9 +2,10 @@
  *
  *   stampede PROCESSES THREADS KEY FATE SERVER_PID [PAUSE_MS]
  *
- * One asks first, in a process of its own; then all others; then the first meets its fate (none, kill, stop), and, after
- * the pause, the server goes on. Prints how many were answered, with what, and how many GETs the server has executed. Whether the first
- * waits for its answer is seen by its process being asleep, so nothing here is left to a moment. */
+ * One asks first, in a process of its own; then all others; then the first meets its fate (none, kill, stop), and,
+ * after the pause, the server goes on. Prints how many were answered, with what, and how many GETs the server has
+ * executed. Whether the first waits for its answer is seen by its process being asleep, so nothing here is left to a
+ * moment. */
 // build: -pthread
 #include "common.h"
 
