@@ -102,7 +102,7 @@ START_TEST(nobody_there)
 
         runtime.options.stampede_wait_ns = NS_PER_S;
         ck_assert_int_eq(meet(&lease), STAMPEDE_LET_GO);
-        /* It was filled since it was looked for: no reason to travel; but not for ever, since it may be another key's. */
+        /* It was filled since it was looked for: no reason to travel. Not for ever: it may be another key's. */
         ck_assert(fixture_put(KEY, mt_bytes_of("value")));
         ck_assert_int_eq(meet(&lease), STAMPEDE_AGAIN);
         for (int looks = 0; looks < 20; looks++)
