@@ -20,6 +20,7 @@
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make bench-hosts   what 1 to 256 listeners cost one server, HOSTS.md; QUICK=1 for a shorter look
 #   make bench-tier    what lmdb and memcached cost as a tier; QUICK=1 for a shorter look
+#   make bench-stampede  what coalescing costs a miss that nobody else has
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
@@ -68,13 +69,14 @@ FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
 RATIO_C := $(sort $(wildcard bench/hitratio/*.c))
 HOSTS_C := $(sort $(wildcard bench/hosts/*.c))
+MISS_C  := $(sort $(wildcard bench/stampede/*.c))
 FLOOD_C := bench/listener/flood.c
 CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
 ALL_C   := $(LIB_C) $(TIER_C) $(PLUG_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
-           $(HOSTS_C) $(FLOOD_C)
+           $(HOSTS_C) $(MISS_C) $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -187,6 +189,7 @@ PROGS   := $(patsubst tests/progs/%.c,$(BUILD)/progs/%,$(filter-out tests/progs/
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
 HOSTS   := $(HOSTS_C:bench/%.c=$(BUILD)/bench/%)
+MISS    := $(MISS_C:bench/%.c=$(BUILD)/bench/%)
 PEERS   := $(PEER_C:bench/peers/%.c=$(BUILD)/bench/peers/%)
 FUZZ    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
@@ -265,7 +268,7 @@ $(PROGS_B): $(BUILD)/progs-1.2/%: tests/progs/%.c $(MATRIX)/usr/include/hiredis/
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ -isystem $(MATRIX)/usr/include $< -L$(firstword $(wildcard $(MATRIX)/usr/lib/*)) $(PROG_LD)
 
-$(BENCH) $(HOSTS): $(BUILD)/bench/%: bench/%.c
+$(BENCH) $(HOSTS) $(MISS): $(BUILD)/bench/%: bench/%.c
 	$(SAY) PROG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
@@ -407,6 +410,10 @@ bench-hosts: all $(HOSTS)
 .PHONY: bench-tier
 bench-tier: all $(BUILD)/bench/tier
 	$(Q)bench/tiers $(BUILD) $(if $(QUICK),quick)
+
+.PHONY: bench-stampede
+bench-stampede: all $(MISS)
+	$(Q)bench/stampede/run $(BUILD)
 
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))

@@ -7,9 +7,9 @@
  *   remove                       c       -      c
  *   flush                                c      -
  *
- * All functions are thread-safe and async-signal-unsafe. None of them blocks; l1_server() and l1_namespace() wait a few
- * milliseconds at most for another process that is changing the tables. A segment that turns out bad costs a miss and a
- * counter. Times are CLOCK_MONOTONIC nanoseconds (base/clock.h). */
+ * All functions are thread-safe and async-signal-unsafe. None of them blocks but l1_wait(), which is there to wait;
+ * l1_server() and l1_namespace() wait a few milliseconds at most for another process that is changing the tables. A
+ * segment that turns out bad costs a miss and a counter. Times are CLOCK_MONOTONIC nanoseconds (base/clock.h). */
 #ifndef MT_L1_H
 #define MT_L1_H
 
@@ -150,6 +150,7 @@ struct l1_lease {
         uint64_t          pending; /* the word that must still be there */
         uint32_t          namespace_id;
         bool              returned; /* the key had left unread, and is back soon */
+        uint64_t          held;     /* the mark whose place it has taken, 0: none; l1_hold() */
 };
 
 /* Put PENDING in before GET is sent. namespace_id was loaded before the call. False: somebody else is filling this key,
@@ -190,6 +191,52 @@ bool l1_recall(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, u
                struct l1_hit *hit);
 /* l1_copy() for the hits of these: that one is a part of the way of a hit as long as it has one caller. */
 bool l1_copy_late(const struct l1_hit *hit, void *to);
+
+/* ------------------------------------------------------------------------------------- somebody else's fill */
+
+/* What l1_lease() has found to be there already. FILLING and HELD: by a PENDING word in a slot. Its key is known by its
+ * tag alone and its namespace not at all: now and then it is another's, and waiting for it is in vain. */
+struct l1_other {
+        _Atomic uint64_t *slot;
+        uint64_t          word;
+};
+enum l1_other_is {
+        L1_OTHER_NONE,    /* nobody now */
+        L1_OTHER_FILLED,  /* look again: there may be a value, or a lease to be had */
+        L1_OTHER_FILLING, /* it asks the server */
+        L1_OTHER_HELD,    /* it has had a nil, and computes: l1_hold() */
+};
+enum l1_other_is l1_other(const struct l1 *l1, const struct l1_key *key, struct l1_other *other);
+
+/* Wait until that word has left its slot, whoever did it (a fill, a removal, a release, a hold), or until the precise
+ * clock says until_ns; signals do not end it. The one function here that blocks. Call it without a lease: who holds one
+ * may wait for himself. */
+enum l1_waited {
+        L1_WAITED,         /* look again */
+        L1_WAITED_IN_VAIN, /* the reply was one that is not kept */
+        L1_WAITED_LONG,    /* until_ns is past and the word still there */
+};
+enum l1_waited l1_wait(struct l1 *l1, const struct l1_other *other, uint64_t until_ns);
+/* Who has waited long enough: take the word's place. True for one alone of all who try it. */
+bool l1_take_over(struct l1 *l1, const struct l1_other *other, uint32_t namespace_id, uint64_t now_ns,
+                  struct l1_lease *lease);
+/* The reply was nil, and somebody is taken to compute the value: leave a mark, so that others wait until a removal (his
+ * SET) wakes them. Ends the lease. A removal does not take the mark away, nor PENDING: Redis announces that a key
+ * expired just as it announces a SET, and right behind the nil that found it expired. It says so in the mark, and the
+ * next l1_lease() takes its place. of: whose mark it is: lease->held of one who was removed, who has had a nil as well
+ * or is about to say that he has not; or 0: the caller's own, whose word is lease->pending. */
+enum l1_hold {
+        L1_HOLD_NONE = 0, /* it is being asked for */
+        L1_HOLD_FIRST = 1,
+        L1_HOLD_SECOND = 2,  /* the first one did not set it in time */
+        L1_HOLD_REMOVED = 3, /* something has happened to the key */
+};
+void         l1_hold(struct l1 *l1, struct l1_lease *lease, uint64_t of, enum l1_hold hold);
+enum l1_hold l1_hold_of(uint64_t word);
+/* Are two words of the same one's lease, or mark? */
+bool l1_hold_same(uint64_t word, uint64_t other);
+
+/* ------------------------------------------------------------------------------------------------ the removal */
 
 /* Clear every slot of the key, LIVE and PENDING, of every database and user. Compares tags only, never reads items.
  * Returns the number of slots cleared. */

@@ -23,8 +23,6 @@ const struct option_row option_rows[OPTION_COUNT] = {
 
 /* Names that the documentation of the whole product has and this version does not. */
 static const char *const options_later[] = {
-        "stampede",
-        "stampede_wait",
         "verify_server",
 };
 

@@ -51,8 +51,9 @@ struct options {
         bool    complained;           /* something was bad, and has had its line */
         bool    refused;              /* ... and MTSHIM_ABORT_CONF=1: cache nothing */
 };
-/* invalidation, invalidation_fallback, tls, tls_verify and log_level hold values of enum invalidation_mode,
- * invalidation_fallback, invalidation_tls_use, invalidation_tls_verify and log_level: the words stand in that order. */
+/* invalidation, invalidation_fallback, stampede, tls, tls_verify and log_level hold values of enum invalidation_mode,
+ * invalidation_fallback, stampede, invalidation_tls_use, invalidation_tls_verify and log_level: the words stand in that
+ * order. */
 
 struct option_row {
         const char      *name; /* as in the file; MTSHIM_ and upper case in the environment */

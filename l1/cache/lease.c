@@ -3,9 +3,14 @@
  *   free (EMPTY, GHOST), or a LIVE  -> PENDING(token)   l1_lease(), before GET is sent
  *      or PENDING one that may go
  *   PENDING(token)                  -> LIVE             l1_fill(): only from its own token
- *   PENDING(token)                  -> EMPTY            l1_release()
- *   PENDING, LIVE with the key's tag -> EMPTY           l1_remove(): the late value is refused
+ *   PENDING(token), or written      -> EMPTY            l1_release()
+ *   LIVE with the key's tag         -> EMPTY            l1_remove()
+ *   PENDING with the key's tag      -> a mark, removed  l1_remove(): the late value is refused
+ *   PENDING(token)                  -> a mark           l1_hold(): no such key, and the others wait for it (wait.c)
+ *   a mark                          -> PENDING(another) l1_lease(), which takes one that is written for EMPTY
+ *   PENDING(token)                  -> PENDING(another) l1_take_over(): the others have waited long enough (wait.c)
  *   LIVE, seen before GET is sent    -> LIVE            l1_refresh(), then l1_fill(): only from that word (refresh.c)
+ * Whoever takes a PENDING word away wakes those who wait for that (wait.h).
  *
  * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY
  * by exchange, so that it cannot lose against a change between its load and its store; (b) a token is never used
@@ -20,8 +25,9 @@
 #include "logseg.h"
 #include "namespace.h"
 #include "refresh.h"
+#include "wait.h"
 
-#define LEASE_TOKEN_BLOCK 4096u
+#define LEASE_TOKEN_BLOCK 1024u
 #define LEASE_BLOCK_LAST  (SLOT_TOKEN_MAX / LEASE_TOKEN_BLOCK)
 #define LEASE_TRIES       4 /* somebody else changed the slot that was chosen */
 #define LEASE_TEND_NS     NS_PER_S
@@ -66,7 +72,7 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         struct item item;
 
         if (slot_state(word) == SLOT_PENDING)
-                return slot_pending_old(mark, now_ns) ? LEASE_TAKE : LEASE_TAKEN;
+                return slot_left(word, mark, now_ns) ? LEASE_TAKE : LEASE_TAKEN;
         if (slot_state(word) != SLOT_LIVE || !item_read(l1, slot_offset(l1, word), &item))
                 return LEASE_TAKE;
         if (!item_has_key(&item, key->key))
@@ -78,8 +84,8 @@ static enum lease_verdict lease_judge(struct l1 *l1, uint64_t word, uint8_t mark
         return namespace_lives(l1, item.namespace_id) ? LEASE_OTHER : LEASE_TAKE;
 }
 
-/* Both are full: a PENDING that was left, else the LIVE one that was read least, beginning anywhere; its bit, or -1
- * when all are being filled. */
+/* Both are full: a PENDING that was left or is only held (absent keys must not displace what is read), else the LIVE
+ * one that was read least, beginning anywhere; its bit, or -1 when all are being filled. */
 MT_COLD static int lease_find_victim(const struct index_place *place, uint64_t token, uint64_t now_ns, uint64_t *word)
 {
         unsigned hand = (unsigned)(token * 5 % (2 * BUCKET_SLOTS)), least = UINT8_MAX + 1;
@@ -89,7 +95,8 @@ MT_COLD static int lease_find_victim(const struct index_place *place, uint64_t t
                 unsigned i = (hand + n) % (2 * BUCKET_SLOTS);
                 uint64_t found = mt_load_relaxed(index_slot(place, i));
                 uint8_t  mark = mt_load_relaxed(index_mark(place, i));
-                bool     left = slot_state(found) == SLOT_PENDING && slot_pending_old(mark, now_ns);
+                bool     left =
+                        slot_state(found) == SLOT_PENDING && (slot_is_held(found) || slot_left(found, mark, now_ns));
 
                 if (!left && (slot_state(found) != SLOT_LIVE || slot_reads(mark) >= least))
                         continue;
@@ -217,23 +224,46 @@ bool l1_lease(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, ui
                  * server: if it answered before the write, the invalidation that the write causes is read after this,
                  * and l1_remove() finds PENDING or what came of it. */
                 mt_fence_full();
+                if (MT_UNLIKELY(slot_state(word) == SLOT_PENDING))
+                        wait_wake(l1, slot);
                 lease_note_replaced(l1, word, place.tag);
                 lease_prefetch(l1);
-                *lease = (struct l1_lease){slot, slot_pending(place.tag, token), namespace_id, returned};
+                *lease = (struct l1_lease){slot, slot_pending(place.tag, token), namespace_id, returned,
+                                           slot_is_held(word) && slot_tag(word) == place.tag ? word : 0};
                 return true;
         }
         return false;
+}
+
+/* What the lease has left behind while it was away: a mark of its removal, or one that another put there for it since
+ * he took it for one who had a nil. */
+static MT_COLD void lease_clear_marks(struct l1 *l1, _Atomic uint64_t *slot, uint64_t pending)
+{
+        uint64_t word;
+
+        mt_fence_full(); /* [G1]: after wait_give_up(); pairs with [G2] in l1_hold() */
+        word = mt_load_relaxed(slot);
+        while (slot_state(word) == SLOT_PENDING && l1_hold_same(word, pending)) {
+                if (!mt_cas_acq_rel(slot, &word, 0))
+                        continue;
+                wait_wake(l1, slot);
+                return;
+        }
 }
 
 void l1_release(struct l1 *l1, struct l1_lease *lease)
 {
         uint64_t word = lease->pending;
 
-        (void)l1;
-        if (refresh_holds(lease))
+        if (refresh_holds(lease)) {
                 refresh_give_up(lease);
-        else if (lease->slot != NULL)
-                mt_cas_acq_rel(lease->slot, &word, 0);
+        } else if (lease->slot != NULL) {
+                wait_give_up(l1, lease->slot, word);
+                if (mt_cas_acq_rel(lease->slot, &word, 0))
+                        wait_wake(l1, lease->slot);
+                else
+                        lease_clear_marks(l1, lease->slot, lease->pending);
+        }
         lease->slot = NULL;
 }
 
@@ -356,18 +386,35 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
         counters_add(l1, result, 1);
         if (result == COUNTER_fills && lease->returned)
                 counters_add(l1, COUNTER_returns, 1);
-        if (result == COUNTER_fills && refresh_holds(lease))
+        if (result == COUNTER_fills && refresh_holds(lease)) {
                 refresh_done(l1, lease, deadline, now_ns);
-        else if (result == COUNTER_fills)
+        } else if (result == COUNTER_fills) {
                 mt_store_relaxed(lease_mark(lease->slot), 0); /* not visited yet */
-        else
+                wait_wake(l1, lease->slot);
+        } else {
                 l1_release(l1, lease);
+        }
         lease->slot = NULL;
         l1_tend(l1, now_ns, LEASE_TEND_NS);
         return result == COUNTER_fills;
 }
 
 /* --------------------------------------------------------------------------------------------------------- remove */
+
+/* A PENDING word, or a mark, is not cleared but turned into a mark that says that something has happened: no fill
+ * begins from that, the one that was on its way from this word is refused, and l1_lease() takes it for free. So it is
+ * as good as EMPTY, and tells whoever comes next that somebody had asked before, and may be computing. False: another
+ * word stands there by now, LIVE perhaps; then it is rule (a)'s. */
+static MT_COLD bool lease_note_removed(struct l1 *l1, _Atomic uint64_t *slot, uint64_t word, unsigned *cleared)
+{
+        if (slot_hold(word) == L1_HOLD_REMOVED)
+                return true;
+        if (!mt_cas_acq_rel(slot, &word, slot_with_hold(word, L1_HOLD_REMOVED)))
+                return false;
+        wait_wake(l1, slot);
+        ++*cleared;
+        return true;
+}
 
 unsigned l1_remove(struct l1 *l1, uint64_t hash)
 {
@@ -381,11 +428,16 @@ unsigned l1_remove(struct l1 *l1, uint64_t hash)
 
                 if (slot_is_free(word) || slot_tag(word) != place.tag)
                         continue;
+                if (MT_UNLIKELY(slot_state(word) == SLOT_PENDING) &&
+                    lease_note_removed(l1, index_slot(&place, i), word, &cleared))
+                        continue;
                 /* Before freshness is renewed: [F2] in fence.c orders that. */
                 word = mt_exchange_acq_rel(index_slot(&place, i), 0);
                 cleared += !slot_is_free(word);
                 if (slot_state(word) == SLOT_LIVE)
                         logseg_note_dead(l1, word);
+                else if (slot_state(word) == SLOT_PENDING)
+                        wait_wake(l1, index_slot(&place, i));
         }
         return cleared;
 }

@@ -7,6 +7,7 @@
 #include "index.h"
 #include "item.h"
 #include "logseg.h"
+#include "wait.h"
 
 #define PATTERN_LOOKS 4 /* at a slot that changes under us; then it is cleared whatever it holds: a miss, no lie */
 
@@ -49,6 +50,8 @@ static uint64_t pattern_visit(struct l1 *l1, _Atomic uint64_t *slot, struct mt_b
         /* Release, as in l1_remove(): for whatever the caller stores next. */
         uint64_t cleared = mt_exchange_acq_rel(slot, 0);
 
+        if (slot_state(cleared) == SLOT_PENDING)
+                wait_wake(l1, slot);
         if (slot_state(cleared) != SLOT_LIVE)
                 return 0;
         logseg_note_dead(l1, cleared);

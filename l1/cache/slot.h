@@ -31,7 +31,9 @@
 enum slot_state { SLOT_EMPTY = 0, SLOT_PENDING = 1, SLOT_LIVE = 2, SLOT_GHOST = 3 };
 
 #define SLOT_TAG_MASK   ((UINT64_C(1) << SLOT_TAG_BITS) - 1)
-#define SLOT_TOKEN_BITS SLOT_PLACE_BITS
+#define SLOT_PLACE_MAX  ((UINT64_C(1) << SLOT_PLACE_BITS) - 1)
+#define SLOT_HOLD_BITS  2u
+#define SLOT_TOKEN_BITS (SLOT_PLACE_BITS - SLOT_HOLD_BITS)
 #define SLOT_TOKEN_MAX  ((UINT64_C(1) << SLOT_TOKEN_BITS) - 1)
 
 static inline unsigned slot_state(uint64_t word)
@@ -59,7 +61,7 @@ static inline uint64_t slot_live_head(uint64_t tag)
 /* What words say of a log segment that has come to this generation. */
 static inline uint32_t slot_generation_of(const struct l1 *l1, uint32_t generation)
 {
-        return (uint32_t)(generation & SLOT_TOKEN_MAX >> l1->geometry.offset_bits);
+        return (uint32_t)(generation & SLOT_PLACE_MAX >> l1->geometry.offset_bits);
 }
 
 /* The offset is one in the log. */
@@ -75,6 +77,24 @@ static inline uint64_t slot_pending(uint64_t tag, uint64_t token)
         return (uint64_t)SLOT_PENDING << 62 | tag << 48 | token;
 }
 
+/* Of a PENDING word. */
+static inline enum l1_hold slot_hold(uint64_t word)
+{
+        return (enum l1_hold)(word >> SLOT_TOKEN_BITS & ((1u << SLOT_HOLD_BITS) - 1));
+}
+
+/* The same word, of the same token. */
+static inline uint64_t slot_with_hold(uint64_t word, enum l1_hold hold)
+{
+        return (word & ~(SLOT_PLACE_MAX ^ SLOT_TOKEN_MAX)) | (uint64_t)hold << SLOT_TOKEN_BITS;
+}
+
+/* A mark that is no fill: PENDING, and nobody asks. */
+static inline bool slot_is_held(uint64_t word)
+{
+        return slot_state(word) == SLOT_PENDING && slot_hold(word) != L1_HOLD_NONE;
+}
+
 /* Of a LIVE slot: from the start of the log area. Not yet known to be inside. */
 static inline uint64_t slot_offset(const struct l1 *l1, uint64_t word)
 {
@@ -84,7 +104,7 @@ static inline uint64_t slot_offset(const struct l1 *l1, uint64_t word)
 /* Of a LIVE slot: compare with slot_generation_of(). */
 static inline uint32_t slot_generation(const struct l1 *l1, uint64_t word)
 {
-        return (uint32_t)((word & SLOT_TOKEN_MAX) >> l1->geometry.offset_bits);
+        return (uint32_t)((word & SLOT_PLACE_MAX) >> l1->geometry.offset_bits);
 }
 
 /* The mark of a LIVE slot has two counts. Only the first is eviction's. */
@@ -139,8 +159,10 @@ static inline bool slot_is_claimed(uint8_t mark, uint64_t now_ns, bool over)
 }
 
 /* The mark of a PENDING slot: when it was born, in units of 0.27 s, mod 256. Above SLOT_PENDING_OLD (2 s) it was left
- * by the dead, or by a server that slow; whoever wants the place may have it. */
+ * by the dead, or by a server that slow; whoever wants the place may have it. One that is held may be so for as long as
+ * the longest MTSHIM_STAMPEDE_WAIT, 30 s. */
 #define SLOT_PENDING_OLD 8u
+#define SLOT_HELD_OLD    120u
 
 static inline uint8_t slot_birth(uint64_t now_ns)
 {
@@ -150,6 +172,16 @@ static inline uint8_t slot_birth(uint64_t now_ns)
 static inline bool slot_pending_old(uint8_t mark, uint64_t now_ns)
 {
         return (uint8_t)(slot_birth(now_ns) - mark) >= SLOT_PENDING_OLD;
+}
+
+/* Of a PENDING slot: may anybody have it, since who put it there is dead, or waits for nothing but that? */
+static inline bool slot_left(uint64_t word, uint8_t mark, uint64_t now_ns)
+{
+        switch (slot_hold(word)) {
+        case L1_HOLD_NONE: return slot_pending_old(mark, now_ns);
+        case L1_HOLD_REMOVED: return true;
+        default: return (uint8_t)(slot_birth(now_ns) - mark) >= SLOT_HELD_OLD;
+        }
 }
 
 #endif

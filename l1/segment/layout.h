@@ -37,10 +37,21 @@ enum {
         COUNTER_SPACE = 63,  /* counters a block has room for; counters.def has fewer */
         LOGSEG_OPEN_MAX = 4, /* log segments of one log that take in appends side by side */
         LOGSEG_LIVES = 32,   /* classes of remaining life that a log segment counts its items by */
+        WAIT_MAX = 128,      /* places to wait for a fill */
 };
 
 /* The log is two logs: items that are new, and those that have proved to be read (evict.c). */
 enum logseg_kind { LOGSEG_SMALL = 0, LOGSEG_MAIN = 1, LOGSEG_KINDS = 2 };
+
+/* ----------------------------------------------------------------------------------------------------- waiting */
+
+/* Where to wait until a PENDING word leaves its slot (cache/wait.h). Many slots share a place: who is woken looks. */
+struct wait_shm {
+        _Atomic uint32_t moves;    /* a futex: goes up with each wake */
+        _Atomic uint32_t until_ms; /* somebody may be waiting until then, ms since created_ns; 0: nobody ever did */
+        _Atomic uint64_t given_up; /* the PENDING word that was last given back here: its reply is not kept */
+};
+_Static_assert(sizeof(struct wait_shm) == 16, "four places to wait are a cache line");
 
 /* ------------------------------------------------------------------------------------------------------ header */
 
@@ -57,7 +68,7 @@ struct segment_shm {
         uint64_t         spare0[7];
 
         /* Lines that are written: one each. */
-        _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^12 fill tokens; never goes back */
+        _Alignas(64) _Atomic uint64_t token_block; /* next block of 2^10 fill tokens; never goes back */
         uint8_t pad0[56];
         _Alignas(64) _Atomic uint32_t namespace_next; /* upper bits of the next namespace id: never 0, never reused */
         _Atomic uint32_t namespaces_high;             /* namespace slots ever claimed: the rest are empty */
@@ -71,13 +82,15 @@ struct segment_shm {
         _Alignas(64) _Atomic uint64_t forgotten; /* bytes that left the small log unread: the age of ghosts */
         _Atomic uint64_t tended_ns;              /* when somebody last looked for what can be reclaimed without loss */
         uint8_t          pad4[48];
-        uint64_t         spare1[456];
+        _Alignas(64) struct wait_shm wait[WAIT_MAX];
+        uint64_t spare1[200];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, seal_next) == 256, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, table_owner) == 320, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, forgotten) == 384, "segment ABI");
+_Static_assert(offsetof(struct segment_shm, wait) == 448, "segment ABI");
 
 /* --------------------------------------------------------------------------------------------------- processes */
 
@@ -154,7 +167,8 @@ struct server_shm {
         _Atomic uint64_t source; /* identity too: how writes are learnt, invalidation_source(); 0: the server tells */
         _Atomic uint32_t debt;   /* a write was not announced: the next announcement tells everything */
         uint32_t         pad3;
-        uint64_t         spare[8];
+        _Atomic uint64_t round_trip_ns; /* about the median of what a miss waits for its reply; 0: not known */
+        uint64_t         spare[7];
 };
 _Static_assert(sizeof(struct server_shm) == 512, "a server is eight cache lines");
 _Static_assert(offsetof(struct server_shm, leader) == 64, "segment ABI");
@@ -207,9 +221,12 @@ _Static_assert(PROCESS_MAX < 1u << (32 - TIER_TAG_BITS), "a process's slot fits 
 
 /* slot:   63 62 61        48 47                                0
  *   LIVE    | 2 | tag : 14  | generation : 48-n | offset/8 : n   |   offset from the start of the log area
- *   PENDING | 1 | tag : 14  |          token : 48                |   token never used twice in the segment's life
+ *   PENDING | 1 | tag : 14  | hold : 2 |    token : 46           |   token never used twice in the segment's life
  *   GHOST   | 3 | 0 : 2 | third : 20 | second : 20 | first : 20  |   as free as EMPTY; what it remembers: ghost.h
  *   EMPTY   | 0   all bits zero                                  |
+ *
+ * hold: enum l1_hold; 0 while the key is asked for. Else the server has no such key, and who asked is taken to compute
+ * it (MTSHIM_STAMPEDE=lease).
  *
  * n is as many bits as offset/8 needs in a log of this size, 17 to 32: segment_geometry.offset_bits. The generation has
  * the rest, 16 to 31, so that it comes round as late as can be (slot.h).
@@ -220,7 +237,8 @@ _Static_assert(PROCESS_MAX < 1u << (32 - TIER_TAG_BITS), "a process's slot fits 
  *                                             read; since Redis was last told of reads (untold.c), how often again
  *            claim (refresh.c): 0 none; 1 to 14 somebody fetches the value anew, since the quarter second of this
  *            number (mod 14); 15 that gains nothing any more. While there is one, reads are not counted.
- *   PENDING  the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised
+ *   PENDING  the quarter second of its birth, or when it was held (mod 256): a hint by which a lease left by the dead
+ *            is recognised
  * It is no part of the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth
  * that is wrong costs a fill. A hit writes it while it is not MARK_FULL, so both counts cost what one did. */
 struct bucket_shm {

@@ -57,9 +57,10 @@ struct connection {
 
         /* What changes rarely. */
         struct l1      *l1;
-        uint64_t        known_ns;    /* made, or verified, at this time: it talks to the server of then */
-        uint64_t        asked_ns;    /* when a doubt was last looked into */
-        uint64_t        l1_since_ns; /* when the process had attached to the segment that it is bound to */
+        uint64_t        known_ns;      /* made, or verified, at this time: it talks to the server of then */
+        uint64_t        asked_ns;      /* when a doubt was last looked into */
+        uint64_t        l1_since_ns;   /* when the process had attached to the segment that it is bound to */
+        uint64_t        wait_until_ns; /* of the GET that is being asked (request/stampede.h): no longer than this */
         int32_t         maker_pid;
         uint32_t        database;
         bool            authenticated; /* as user; a connection that never did is an identity of its own */
@@ -68,6 +69,9 @@ struct connection {
         bool            nonblock;
         bool            wrote;         /* something that may have changed a key, since it was made */
         bool            multi_unknown; /* a queued command whose effect at EXEC we cannot tell */
+        uint8_t         waits;         /* how often that GET has waited for another's */
+        bool            again;         /* it is to be looked at from the beginning */
+        bool            let_go;        /* it travels alone, and comes back if the reply is nil */
         uint16_t        user_len;
         char            user[OWED_SECRET_MAX];
         struct endpoint endpoint;

@@ -5,6 +5,7 @@
  * the caller passes the command on. */
 #include "request.h"
 #include "stale.h"
+#include "stampede.h"
 
 #include "../connection/rights.h"
 #include "../connection/session.h"
@@ -333,14 +334,18 @@ static bool read_remains(struct connection *c, const void *pttl, bool is_nil, ui
         return true;
 }
 
-static void read_fill(struct connection *c, const struct l1_key *key, struct l1_lease *lease, const void *pttl,
+/* False: the reply is not for the program, which waits for what another computes. */
+static bool read_fill(struct connection *c, const struct l1_key *key, struct l1_lease *lease, const void *pttl,
                       const void *reply, uint64_t sent_ns, uint64_t longest_ns)
 {
         const struct abi *abi = &c->hiredis->abi;
         int               type = abi_reply_type(reply);
         struct mt_bytes   value = mt_bytes(NULL, 0);
         uint64_t          remains_ns;
+        enum stampede_nil nil = type == ABI_REPLY_NIL ? stampede_nil(c, lease) : STAMPEDE_NIL;
 
+        if (MT_UNLIKELY(nil != STAMPEDE_NIL))
+                return nil == STAMPEDE_COMPUTES;
         if (type == ABI_REPLY_STRING) {
                 value = mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply));
         } else if (type != ABI_REPLY_NIL || !runtime.options.negative) {
@@ -353,9 +358,10 @@ static void read_fill(struct connection *c, const struct l1_key *key, struct l1_
         if (!read_remains(c, pttl, type == ABI_REPLY_NIL, &remains_ns) || value.len > runtime.options.l1_max_item_bytes)
                 goto release;
         l1_fill(c->l1, key, lease, value, read_deadline(key, sent_ns, longest_ns, remains_ns));
-        return;
+        return true;
 release:
         l1_release(c->l1, lease);
+        return true;
 }
 
 /* Neither may be answered any more, or both are still to be: then PTTL's reply is not for the program, if it reads on.
@@ -369,6 +375,28 @@ static MT_COLD void read_failed(struct connection *c, bool pttl_answered, int er
                 session_late_own(c);
         c->announce.late = true;
         session_sent(c, COMMAND_OK, &request_a_get);
+}
+
+/* The right to fill the key, as the first who asks for it or in the place of one who takes too long. True: counted in
+ * stampede_inside, until the lease is over. */
+static bool read_lease(struct connection *c, const struct l1_key *wanted, uint32_t namespace_id, uint64_t now_ns,
+                       struct l1_lease *lease)
+{
+        enum stampede_verdict verdict = STAMPEDE_TRAVEL;
+
+        if (!read_may_fill(c))
+                return false;
+        stampede_inside++;
+        if (MT_LIKELY(l1_lease(c->l1, wanted, namespace_id, now_ns, lease)))
+                return true;
+        if (stampede_controlled())
+                verdict = stampede_meet(c, wanted, namespace_id, lease);
+        if (verdict == STAMPEDE_LEASED)
+                return true;
+        stampede_inside--;
+        c->again = verdict == STAMPEDE_AGAIN;
+        c->let_go = verdict == STAMPEDE_LET_GO && runtime.options.stampede == STAMPEDE_LEASE;
+        return false;
 }
 
 /* Ask Redis, and keep what it says. The lease was taken before anything leaves: an invalidation that was applied before
@@ -400,16 +428,19 @@ static void *read_ask(struct connection *c, const struct l1_key *wanted, struct 
         }
         if (reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();
+                if (stampede_controlled())
+                        stampede_took(c, sent_ns);
                 if (runtime.options.early_refresh != 0)
                         ends_fetched(c->l1, clock_precise_ns() - sent_ns);
-                read_fill(c, wanted, lease, pttl, reply, sent_ns, longest_ns);
+                if (MT_UNLIKELY(!read_fill(c, wanted, lease, pttl, reply, sent_ns, longest_ns)))
+                        h->freeReplyObject(reply);
         } else {
                 l1_release(c->l1, lease);
         }
         if (pttl != NULL)
                 h->freeReplyObject(pttl);
         errno = saved_errno;
-        return stale_if_error(c, wanted->key, before, reply);
+        return MT_UNLIKELY(c->again) ? READ_ELSEWHERE : stale_if_error(c, wanted->key, before, reply);
 }
 
 static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
@@ -418,18 +449,24 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
         const struct l1_key wanted = {key, hash};
         struct l1_lease     lease;
         int                 saved_errno = errno;
+        void               *reply = READ_ELSEWHERE;
+        bool                leased;
 
         if (key.len > ITEM_KEY_MAX) /* never kept, so never found */
                 return read_refuse(c, COUNTER_bypass_key);
-        l1_count(c->l1, COUNTER_misses, 1);
         if (!read_trusts_ttl(c))
                 invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
-        if (!read_may_fill(c) || !l1_lease(c->l1, &wanted, namespace_id, now_ns, &lease)) {
-                errno = saved_errno;
-                return READ_ELSEWHERE;
-        }
+        leased = read_lease(c, &wanted, namespace_id, now_ns, &lease);
         errno = saved_errno;
-        return read_ask(c, &wanted, &lease);
+        if (leased) {
+                reply = read_ask(c, &wanted, &lease);
+                stampede_inside--;
+                if (!c->again)
+                        stampede_end(c);
+        }
+        if (!c->again)
+                l1_count(c->l1, COUNTER_misses, 1);
+        return reply;
 }
 
 MT_COLD void *request_build(const struct abi *abi, const struct l1_hit *hit)
@@ -457,7 +494,11 @@ static void *read_near_end(struct connection *c, const struct l1_key *wanted, ui
                 l1_count(c->l1, COUNTER_misses, 1);
                 if (!read_trusts_ttl(c))
                         invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
-                return read_ask(c, wanted, &lease);
+                stampede_inside++;
+                reply = read_ask(c, wanted, &lease);
+                stampede_inside--;
+                stampede_end(c);
+                return reply;
         }
         in_time = is == L1_END_HIT || l1_still(c->l1, now_ns, 0, hit);
         stale = !in_time && l1_still(c->l1, now_ns, runtime.options.stale_while_revalidate_ns, hit);
@@ -555,14 +596,38 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
         return read_no_hit(c, key, wanted.hash, namespace_id, now_ns, hit.slot == NULL ? hit.word : 0);
 }
 
+/* As if it had not been asked yet: what another has fetched meanwhile is a hit like any other, and must pass all that a
+ * hit must pass, in the same order. The connection knows how long it has waited, and how often. */
+static MT_COLD void *read_again(struct connection *c, struct mt_bytes key, const char *verb)
+{
+        void *reply;
+
+        c->again = false;
+        reply = request_get(c, key, verb);
+        if (stampede_end(c)) /* neither a lease nor a GET of its own has ended it */
+                l1_count(c->l1, COUNTER_coalesced, 1);
+        return reply;
+}
+
 static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, const char *verb)
 {
         const char *argv[] = {verb, key.ptr};
         size_t      argvlen[] = {3, key.len};
+        void       *reply;
 
         struct stale_before before = stale_before(c);
 
-        return stale_if_error(c, key, before, request_forward_argv(c, 2, argv, argvlen, true));
+        if (c->again)
+                return read_again(c, key, verb);
+        reply = stale_if_error(c, key, before, request_forward_argv(c, 2, argv, argvlen, true));
+        if (MT_UNLIKELY(c->let_go) && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
+                c->let_go = false;
+                c->hiredis->freeReplyObject(reply); /* who computes it, if anybody, is not for this reply to say */
+                return read_again(c, key, verb);
+        }
+        c->let_go = false;
+        stampede_end(c);
+        return reply;
 }
 
 void *request_get(struct connection *c, struct mt_bytes key, const char *verb)

@@ -119,7 +119,8 @@ static void seats_shim(const struct chaos *c)
 
 static void seats_exec(const struct chaos *c, unsigned seat, pid_t parent)
 {
-        char path[4096], fd[16], number[16];
+        static const char *const stampede[] = {"off", "coalesce", "lease"};
+        char                     path[4096], fd[16], number[16];
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
@@ -133,8 +134,11 @@ static void seats_exec(const struct chaos *c, unsigned seat, pid_t parent)
                 else if (unsetenv(name) != 0)
                         _exit(127);
         }
-        if (c->oracle->seat[seat].role < SEAT_BARE)
+        if (c->oracle->seat[seat].role < SEAT_BARE) {
                 seats_shim(c);
+                setenv("MTSHIM_STAMPEDE", stampede[seat % 3], 1);
+                setenv("MTSHIM_STAMPEDE_WAIT", "20ms", 1);
+        }
         snprintf(path, sizeof path, "%s/coherence/worker", c->build);
         snprintf(fd, sizeof fd, "%d", c->oracle_fd);
         snprintf(number, sizeof number, "%u", seat);

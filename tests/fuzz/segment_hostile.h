@@ -107,7 +107,7 @@ static void hostile_slot(const struct step *s)
                 break;
         }
         switch (s->who >> 6) {
-        case 0: hostile_store(at, slot_pending(place.tag, s->v & SLOT_TOKEN_MAX), 3); break;
+        case 0: hostile_store(at, slot_pending(place.tag, s->v & SLOT_PLACE_MAX), 3); break;
         case 1: hostile_store(at, s->v, 3); break;
         default:
                 offset = slot_offset(l1, offset / ITEM_ALIGN);

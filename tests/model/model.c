@@ -33,6 +33,7 @@ static const struct {
         [PUBLISH] = {"publish", "[B] a slot is seen before all of its item is"},
         [FENCE] = {"fence", "[R1] a reader's copy is still going on when it looks at the slot again"},
         [LATE] = {"late", "[R2] a cleared slot is seen to be so after bytes that were written later"},
+        [WRITTEN_ONLY] = {"written", "a removal that has met PENDING leaves what has come of it"},
         [WRAP] = {"wrap", "a generation of two bits comes round while a reader sleeps"},
         [REFRESH] = {"refresh", "a value is fetched anew in the place of a word that was seen after GET, not before"},
         [REFRESH_LAP] = {"refresh-lap", "who fetches a value anew does not compare the generation of the word"},
@@ -101,8 +102,10 @@ static bool run_rule(enum rule rule, bool trace, bool deep)
 
 int main(int argc, char **argv)
 {
-        bool     trace = false, deep = false;
-        unsigned passed = 0, failed = 0, first = 0, last = RULES - 1;
+        bool        trace = false, deep = false;
+        unsigned    passed = 0, failed = 0, first = 0, last = RULES - 1;
+        const char *waits = NULL; /* a rule of waits.c */
+        bool        all = true;
 
         for (int i = 1; i < argc; i++) {
                 bool known = strcmp(argv[i], "--trace") == 0 || strcmp(argv[i], "--deep") == 0;
@@ -113,6 +116,12 @@ int main(int argc, char **argv)
                         if (strcmp(argv[i + 1], rules[r].name) != 0)
                                 continue;
                         first = last = r;
+                        all = false;
+                        known = true;
+                }
+                if (!known && i + 1 < argc && strcmp(argv[i], "--break") == 0) {
+                        waits = argv[i + 1];
+                        all = false;
                         known = true;
                 }
                 if (!known) {
@@ -121,7 +130,11 @@ int main(int argc, char **argv)
                 }
                 i += strcmp(argv[i], "--break") == 0;
         }
-        for (unsigned r = first; r <= last; r++) {
+        if ((waits != NULL || all) && !waits_all(waits, &passed, &failed)) {
+                fprintf(stderr, "model: no rule %s\n", waits);
+                return 2;
+        }
+        for (unsigned r = first; r <= last && waits == NULL; r++) {
                 bool good = run_rule((enum rule)r, trace, deep);
 
                 passed += good;

@@ -9,6 +9,7 @@
  *   walk.c    every order of them
  *   same.c    states that differ in names alone are one
  *   model.c   rules, scopes, main
+ *   waits.c   another model: those who wait for a fill, and who wakes them
  *
  * Not in it: that two processes see each other's accesses in different orders. The walk is sequentially consistent, and
  * what a fence is for is shown by doing without: rules publish, fence and late do the accesses that it keeps apart in
@@ -25,9 +26,11 @@ enum phase { FREE, OPEN, SEALED, RECLAIM };
 enum owner { NOBODY, FILLER, RECLAIMER = FILLER + FILLERS, DEAD = RECLAIMER + RECLAIMERS };
 enum connection { LOST, CONNECTED, SUBSCRIBED, FLUSHED };
 
-/* A slot: 0 is EMPTY. */
+/* A slot: 0 is EMPTY, and a mark without a fill (what a removal makes of PENDING, what a lease leaves behind after a
+ * nil): nobody here does anything else with that. */
 #define PENDING(token)       ((uint8_t)(0x40 | (token)))
 #define LIVE(seg, item, gen) ((uint8_t)(0x80 | (seg) << LIVE_SEG_BIT | (item) << 4 | (gen)))
+#define IS_PENDING(word)     (((word)&0xe0) == 0x40)
 #define IS_LIVE(word)        (((word)&0x80) != 0)
 #define LIVE_SEG(word)       ((word) >> LIVE_SEG_BIT & 1)
 #define LIVE_ITEM(word)      ((word) >> 4 & 1)
@@ -95,6 +98,7 @@ enum rule {
         WRAP,
         REFRESH,
         REFRESH_LAP,
+        WRITTEN_ONLY,
         RULES
 };
 
@@ -117,6 +121,12 @@ bool step_take(struct state *s, unsigned n);
 
 /* Fillers, reclaimers and log segments have no names, and what nobody can reach any more is nothing. */
 void same_settle(struct state *s);
+
+/* ------------------------------------------------------------------------------------------------------- waits.c */
+
+/* A model of its own: the waiting for another's fill. All of its rules, or the one of that name; false: there is no
+ * such rule. */
+bool waits_all(const char *name, unsigned *passed, unsigned *failed);
 
 /* -------------------------------------------------------------------------------------------------------- walk.c */
 

@@ -95,8 +95,16 @@ static bool listener_removes(struct state *s)
                 s->l_at = 2;
                 if (s->l_word == 0)
                         listener_next_slot(s);
-                else if (broken != EXCHANGE)
+                else if (broken != EXCHANGE && !IS_PENDING(s->l_word))
                         s->l_word = 0; /* what it was is of no consequence */
+        } else if (s->l_at == 2 && IS_PENDING(s->l_word) && broken != EXCHANGE) {
+                bool done = compare_and_swap(s, s->l_slot, s->l_word, 0);
+
+                step_name = "listener: says that it was written";
+                s->l_at = 3;
+                s->l_word = 0;
+                if (done || broken == WRITTEN_ONLY)
+                        listener_next_slot(s);
         } else {
                 step_name = "listener: clears it";
                 if (broken == EXCHANGE)

@@ -24,7 +24,7 @@ START_TEST(live_words)
                 ck_assert_uint_eq(slot_state(most), SLOT_LIVE);
                 ck_assert_uint_eq(slot_tag(most), 0x2abc);
                 ck_assert_uint_eq(most >> 48, slot_live_head(0x2abc));
-                ck_assert_uint_eq(most & SLOT_TOKEN_MAX, SLOT_TOKEN_MAX);
+                ck_assert_uint_eq(most & SLOT_PLACE_MAX, SLOT_PLACE_MAX);
                 ck_assert_uint_eq(slot_generation(&l1, most), generation);
                 ck_assert_uint_eq(slot_generation_of(&l1, UINT32_MAX), generation);
                 ck_assert_uint_eq(slot_offset(&l1, most), offset);
@@ -108,10 +108,10 @@ START_TEST(match_forms_agree)
                         uint64_t word = (uint64_t)random() << 33 ^ (uint64_t)random();
 
                         switch (random() % 6) {
-                        case 0: word = slot_live_head(tag) << 48 | (word & SLOT_TOKEN_MAX); break;
+                        case 0: word = slot_live_head(tag) << 48 | (word & SLOT_PLACE_MAX); break;
                         case 1: word = slot_pending(tag, word & SLOT_TOKEN_MAX); break;
-                        case 2: word = slot_live_head(tag ^ 1) << 48 | (word & SLOT_TOKEN_MAX); break;
-                        case 3: word = slot_live_head(tag) * UINT64_C(0x100010001) & SLOT_TOKEN_MAX; break;
+                        case 2: word = slot_live_head(tag ^ 1) << 48 | (word & SLOT_PLACE_MAX); break;
+                        case 3: word = slot_live_head(tag) * UINT64_C(0x100010001) & SLOT_PLACE_MAX; break;
                         case 4: word = (uint64_t)SLOT_GHOST << 62 | word >> 2; break;
                         default: break;
                         }

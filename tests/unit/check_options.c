@@ -226,12 +226,35 @@ START_TEST(bad_values_in_the_file)
 }
 END_TEST
 
+START_TEST(stampede)
+{
+        ck_assert_int_eq(load(), 0);
+        ck_assert_uint_eq(options.stampede, 0);
+        ck_assert_uint_eq(options.stampede_wait_ns, 0);
+        setenv("MTSHIM_STAMPEDE", "lease", 1);
+        setenv("MTSHIM_STAMPEDE_WAIT", "250ms", 1);
+        ck_assert_int_eq(load(), 0);
+        ck_assert_uint_eq(options.stampede, 2);
+        ck_assert_uint_eq(options.stampede_wait_ns, 250 * NS_PER_MS);
+        setenv("MTSHIM_STAMPEDE", "one", 1);
+        setenv("MTSHIM_STAMPEDE_WAIT", "31s", 1);
+        ck_assert_int_eq(load(), 2);
+        ck_assert_str_eq(lines, "MTSHIM_STAMPEDE='one' is not one of off|coalesce|lease; 'off' is used\n"
+                                "MTSHIM_STAMPEDE_WAIT='31s' is not a duration within 0..30s; '0' is used\n");
+        unsetenv("MTSHIM_STAMPEDE");
+        setenv("MTSHIM_STAMPEDE_WAIT", "", 1); /* as if it were not there */
+        ck_assert_int_eq(load(), 0);
+        ck_assert_uint_eq(options.stampede_wait_ns, 0);
+        unsetenv("MTSHIM_STAMPEDE_WAIT");
+}
+END_TEST
+
 START_TEST(unknown_names)
 {
-        setenv("MTSHIM_STAMPEDE", "lease", 1);
+        setenv("MTSHIM_VERIFY_SERVER", "1", 1);
         ck_assert_int_eq(load(), 1);
-        ck_assert_str_eq(lines, "MTSHIM_STAMPEDE is not in this version, ignored\n");
-        unsetenv("MTSHIM_STAMPEDE");
+        ck_assert_str_eq(lines, "MTSHIM_VERIFY_SERVER is not in this version, ignored\n");
+        unsetenv("MTSHIM_VERIFY_SERVER");
         setenv("MTSHIM_MAX_STALENES", "1s", 1);
         ck_assert_int_eq(load(), 1);
         ck_assert_str_eq(lines, "MTSHIM_MAX_STALENES is no option, ignored\n");
@@ -387,6 +410,7 @@ int main(void)
         tcase_add_test(tcase, bad_values);
         tcase_add_test(tcase, bad_log_level);
         tcase_add_test(tcase, bad_values_in_the_file);
+        tcase_add_test(tcase, stampede);
         tcase_add_test(tcase, unknown_names);
         tcase_add_test(tcase, abort_conf);
         tcase_add_test(tcase, files_that_are_none);
