@@ -91,6 +91,7 @@ uint64_t geometry_fingerprint(void)
                 offsetof(struct segment_shm, seal_next),
                 offsetof(struct segment_shm, table_owner),
                 offsetof(struct segment_shm, forgotten),
+                offsetof(struct segment_shm, claim),
                 sizeof(struct process_shm),
                 offsetof(struct process_shm, role),
                 sizeof(struct counters_shm),

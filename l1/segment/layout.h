@@ -22,7 +22,7 @@
 
 #define SEGMENT_MAGIC   UINT64_C(0x4d494853544d0a1a) /* "\x1a\nMTSHIM" */
 #define SEGMENT_GROWING UINT64_C(0x6d696873746d0a1a) /* all is there but memory for the whole index: nobody uses it */
-#define SEGMENT_ABI     3u                           /* also part of the segment's name */
+#define SEGMENT_ABI     4u                           /* also part of the segment's name */
 #define SEGMENT_PAGE    4096u
 
 enum {
@@ -34,10 +34,23 @@ enum {
         COUNTER_SPACE = 63,  /* counters a block has room for; counters.def has fewer */
         LOGSEG_OPEN_MAX = 4, /* log segments of one log that take in appends side by side */
         LOGSEG_LIVES = 32,   /* classes of remaining life that a log segment counts its items by */
+        CLAIM_MAX = 64,      /* keys whose values are being computed */
 };
 
 /* The log is two logs: items that are new, and those that have proved to be read (evict.c). */
 enum logseg_kind { LOGSEG_SMALL = 0, LOGSEG_MAIN = 1, LOGSEG_KINDS = 2 };
+
+/* ------------------------------------------------------------------------------------------------------ claims */
+
+/* Somebody computes the value of a key (cache/claim.c).
+ *   owner:  63          32 31    12 11       0
+ *           | incarnation  |  turn  | slot + 1 |     an owner word (below) with a turn in it, which goes up each time
+ *                                                    that the place changes hands; slot + 1 is 0: free */
+struct claim_shm {
+        _Atomic uint64_t owner;
+        _Atomic uint64_t key; /* hash of server, database and key: its upper 44 bits; then the turn that it counts in */
+};
+_Static_assert(sizeof(struct claim_shm) == 16, "four claims are a cache line");
 
 /* ------------------------------------------------------------------------------------------------------ header */
 
@@ -68,13 +81,15 @@ struct segment_shm {
         _Alignas(64) _Atomic uint64_t forgotten; /* bytes that left the small log unread: the age of ghosts */
         _Atomic uint64_t tended_ns;              /* when somebody last looked for what can be reclaimed without loss */
         uint8_t          pad4[48];
-        uint64_t         spare1[456];
+        uint64_t         spare1[328];
+        struct claim_shm claim[CLAIM_MAX];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, seal_next) == 256, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, table_owner) == 320, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, forgotten) == 384, "segment ABI");
+_Static_assert(offsetof(struct segment_shm, claim) == 3072, "segment ABI");
 
 /* --------------------------------------------------------------------------------------------------- processes */
 
