@@ -197,6 +197,17 @@ void runtime_meet_agent(void)
                 runtime_look_for_agent();
 }
 
+void runtime_want_l1(void)
+{
+        if (mt_load_relaxed(&runtime_waited_ns) < RUNTIME_ATTACH_COST_NS)
+                mt_fetch_add_relaxed(&runtime_waited_ns, RUNTIME_ATTACH_COST_NS);
+}
+
+bool runtime_is_new(void)
+{
+        return mt_load_acquire(&runtime_state) == RUNTIME_NEW;
+}
+
 uint64_t runtime_attached_ns(void)
 {
         return mt_load_relaxed(&runtime_attached_at_ns);
