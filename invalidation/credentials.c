@@ -4,12 +4,10 @@
 #include "credentials.h"
 
 #include "../l1/base/forklock.h"
+#include "../l1/base/secret.h"
 #include "address.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 enum { CREDENTIALS_RECORDS = 64 };
 
@@ -115,32 +113,6 @@ enum credentials_result credentials_kept(const struct invalidation_endpoint *who
         return result;
 }
 
-/* The first line of the file without its newline; any bytes. False: no such file, not a plain one, or too long. */
-static bool credentials_read_line(const char *path, char *to, size_t room, size_t *len)
-{
-        struct stat st;
-        ssize_t     got;
-        size_t      n = 0;
-        const char *newline;
-        int         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* not to wait for a FIFO's writer */
-
-        if (fd < 0)
-                return false;
-        if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-                close(fd);
-                return false;
-        }
-        while (n < room && ((got = read(fd, to + n, room - n)) > 0 || (got < 0 && errno == EINTR)))
-                n += got > 0 ? (size_t)got : 0;
-        close(fd);
-        newline = memchr(to, '\n', n);
-        *len = newline ? (size_t)(newline - to) : n;
-        if (newline || n < room)
-                return true;
-        explicit_bzero(to, n);
-        return false;
-}
-
 enum credentials_result credentials_configured(const struct invalidation_config *config, struct credentials *found)
 {
         size_t user_len = config->user ? strlen(config->user) : 0, password_len = 0;
@@ -149,8 +121,8 @@ enum credentials_result credentials_configured(const struct invalidation_config 
                 return CREDENTIALS_NONE;
         if (!credentials_set(found, mt_bytes(config->user, user_len), mt_bytes(NULL, 0)))
                 return CREDENTIALS_UNREADABLE;
-        if (config->password_file && !credentials_read_line(config->password_file, found->bytes + user_len,
-                                                            sizeof found->bytes - user_len, &password_len))
+        if (config->password_file && !secret_read_line(config->password_file, found->bytes + user_len,
+                                                       sizeof found->bytes - user_len, &password_len))
                 return CREDENTIALS_UNREADABLE;
         found->password_len = (uint32_t)password_len; /* a user without a file: one without a password */
         return CREDENTIALS_FOUND;

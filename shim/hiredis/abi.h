@@ -37,6 +37,7 @@ struct abi {
 
 enum {
         ABI_CONTEXT_ERR = 0,
+        ABI_CONTEXT_ERRSTR = 4, /* 128 bytes, NUL at the end */
         ABI_CONTEXT_FD = 132,
         ABI_CONTEXT_FLAGS = 136,
         ABI_CONTEXT_OBUF = 144,

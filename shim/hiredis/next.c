@@ -12,8 +12,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { NEXT_MAX = 8 };
 
@@ -203,8 +206,92 @@ void *next_beside(const void *caller, const char *name)
         return symbol;
 }
 
+/* ------------------------------------------------------------------------------ for connections of our own */
+
+/* Newest first: of several that lie in the system's folders the one that has TLS. What is in the process already goes
+ * before any of them. */
+static const char *const next_sonames[] = {"libhiredis.so.1.4.0", "libhiredis.so.1.3.0", "libhiredis.so.1.1.0",
+                                           "libhiredis.so.1.0.0", "libhiredis.so.0.14",  "libhiredis.so.0.13"};
+
+static const struct hiredis *next_good(const struct hiredis *h)
+{
+        return h != NULL && h->abi.known ? h : NULL;
+}
+
+/* The first known library that can be used. */
+static const struct hiredis *next_first_known(void)
+{
+        unsigned count = mt_load_acquire(&next_count); /* pairs with the release in next_publish() */
+
+        for (unsigned i = 0; i < count; i++)
+                if (next_entries[i].hiredis.abi.known)
+                        return &next_entries[i].hiredis;
+        return NULL;
+}
+
+/* Local, so that nobody else's look-ups find it; its own calls of its exports reach our doors where we are preloaded,
+ * and come back by its link map (next_of_caller_map()). */
+static const struct hiredis *next_open(int how)
+{
+        const struct hiredis *found = NULL;
+
+        for (unsigned i = 0; found == NULL && i < sizeof next_sonames / sizeof *next_sonames; i++) {
+                void *handle = dlopen(next_sonames[i], RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE | how);
+
+                if (handle != NULL)
+                        found = next_good(next_register(handle));
+        }
+        return found;
+}
+
+const struct hiredis *next_any(void)
+{
+        static _Atomic(const struct hiredis *) next_chosen; /* the same for the life of the process */
+        const struct hiredis                  *found = mt_load_acquire(&next_chosen);
+        int                                    saved_errno = errno;
+
+        if (found != NULL)
+                return found;
+        found = next_good(mt_load_acquire(&next_global));
+        if (found == NULL)
+                found = next_good(next_register(RTLD_NEXT));
+        if (found == NULL) /* before us in the order of look-up: we were linked to, not preloaded */
+                found = next_good(next_register(RTLD_DEFAULT));
+        if (found == NULL)
+                found = next_first_known();
+        if (found == NULL)
+                found = next_open(RTLD_NOLOAD);
+        if (found == NULL)
+                found = next_open(0);
+        if (found != NULL)
+                mt_store_release(&next_chosen, found); /* pairs with the acquire above; two threads find the same */
+        errno = saved_errno;
+        return found;
+}
+
+void *next_sibling(const struct hiredis *h, const char *infix)
+{
+        static const char name[] = "libhiredis";
+        char              path[PATH_MAX];
+        const char       *file;
+        Dl_info           info;
+        int               saved_errno = errno;
+        void             *handle = NULL;
+
+        if (dladdr((const void *)(uintptr_t)h->redisvCommand, &info) == 0 || info.dli_fname == NULL)
+                return NULL;
+        file = strrchr(info.dli_fname, '/');
+        file = file != NULL ? file + 1 : info.dli_fname;
+        if (strncmp(file, name, sizeof name - 1) == 0 &&
+            snprintf(path, sizeof path, "%.*s%s%s%s", (int)(file - info.dli_fname), info.dli_fname, name, infix,
+                     file + sizeof name - 1) < (int)sizeof path)
+                handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+        errno = saved_errno;
+        return handle;
+}
+
 /* One of those that are known, if all have the same layout: then it does not matter which of them frees. */
-static const struct hiredis *next_any(void)
+static const struct hiredis *next_alike(void)
 {
         unsigned count = mt_load_acquire(&next_count);
 
@@ -232,7 +319,7 @@ next_free_f *next_free_of(const void *caller, const struct hiredis **h)
         } else {
                 *h = next_of_caller_map(caller);
                 if (*h == NULL)
-                        *h = next_any();
+                        *h = next_alike();
                 f = *h != NULL ? (*h)->freeReplyObject : NULL;
         }
         errno = saved_errno;

@@ -47,7 +47,7 @@ __attribute__((visibility("default"))) const char *__tsan_default_suppressions(v
 {
         return "race:^link_open$\nrace:^link_read$\nrace:^link_flush$\nrace:^link_close$\nrace:^link_finish$\n"
                "race:^thread_settle$\nrace:^thread_fill_standard$\nrace:^thread_take_wakeup$\n"
-               "race:^thread_open_wakeup$\nrace:^credentials_read_line$\n";
+               "race:^thread_open_wakeup$\nrace:^secret_read_line$\n";
 }
 
 __attribute__((visibility("default"))) const char *__tsan_default_options(void)
