@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLAIM_SLOT_MASK  UINT64_C(0xfff)
@@ -28,13 +29,26 @@
 #define CLAIM_LOOK_NS    (40 * NS_PER_MS)  /* between two looks whether the owner is alive */
 _Static_assert(PROCESS_MAX < CLAIM_SLOT_MASK, "a slot's number leaves room for the turn");
 
-enum { CLAIM_TRIES = 16 };
+enum { CLAIM_TRIES = 16, CLAIM_SELF_TRIES = 100 };
 
 static struct claim_shm claim_here[CLAIM_MAX]; /* where there is no segment */
 
+/* Two threads of a process that claims for the first time: the second is told nothing while the first finds a slot. */
+static uint64_t claim_self(struct l1 *l1)
+{
+        const struct timespec pause = {.tv_nsec = 20000};
+        uint64_t              self = l1_self(l1);
+
+        for (unsigned tries = 0; self == 0 && tries < CLAIM_SELF_TRIES; tries++) {
+                nanosleep(&pause, NULL);
+                self = l1_self(l1);
+        }
+        return self;
+}
+
 static struct claim_shm *claim_table(struct l1 *l1, uint64_t *self)
 {
-        *self = l1 != NULL && l1->writable ? l1_self(l1) : 0;
+        *self = l1 != NULL && l1->writable ? claim_self(l1) : 0;
         if (*self != 0)
                 return l1->header->claim;
         *self = (uint64_t)getpid() << 32 | 1;

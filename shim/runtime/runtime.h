@@ -27,6 +27,8 @@ struct l1 *runtime_l1(void);
 /* A GET is about to ask for it. Where an agent is there, L1 is warm whoever comes, and attaching is worth it at once:
  * looked at once in the life of a process. */
 void runtime_meet_agent(void);
+/* The same, and made if it is not there, now: that takes milliseconds. */
+struct l1 *runtime_l1_at_once(void);
 /* This process wants L1 however short its life: it attaches with its next call. */
 void runtime_want_l1(void);
 /* Has nobody asked yet? Then options may still be set. */
