@@ -2,7 +2,7 @@
  *
  *      #include <mtshim.h>                     cc prog.c -lmtshim             (or pkg-config --cflags --libs mtshim)
  *
- *      struct mtshim_config config = mtshim_config("/run/redis/redis.sock");
+ *      struct mtshim_config config = mtshim_defaults("/run/redis/redis.sock");
  *      struct mtshim       *m;
  *      struct mtshim_value  value;
  *
@@ -63,7 +63,7 @@ struct mtshim_bytes {
         size_t      len;
 };
 
-static inline struct mtshim_bytes mtshim_bytes(const void *data, size_t len)
+static inline struct mtshim_bytes mtshim_view(const void *data, size_t len)
 {
         struct mtshim_bytes bytes;
 
@@ -74,7 +74,7 @@ static inline struct mtshim_bytes mtshim_bytes(const void *data, size_t len)
 
 static inline struct mtshim_bytes mtshim_text(const char *text)
 {
-        return mtshim_bytes(text, strlen(text));
+        return mtshim_view(text, strlen(text));
 }
 
 /* A block from malloc(), with a NUL behind its len bytes. The caller's: mtshim_free(), or free(). Where a function did
@@ -96,7 +96,7 @@ enum mtshim_status mtshim_configure(const char *name, const char *value);
  * whatever thread makes a connection; what it has put there is wiped when it has been sent. */
 typedef size_t mtshim_password_f(void *arg, char *to, size_t room);
 
-/* What to connect to. Made by mtshim_config(), so that fields which a later version adds have their defaults. */
+/* What to connect to. Made by mtshim_defaults(), so that fields which a later version adds have their defaults. */
 struct mtshim_config {
         size_t      size;     /* of the struct, as the program was compiled: bytes */
         const char *server;   /* "/path", "unix:/path", "host", "host:port", "[v6]:port", "redis://user@host:port/2" */
@@ -113,7 +113,7 @@ struct mtshim_config {
         unsigned    tls_unverified; /* 1: believe whoever answers */
 };
 
-static inline struct mtshim_config mtshim_config(const char *server)
+static inline struct mtshim_config mtshim_defaults(const char *server)
 {
         struct mtshim_config config;
 
@@ -211,7 +211,7 @@ enum mtshim_status mtshim_invalidate_pattern(struct mtshim *m, struct mtshim_byt
 /* -------------------------------------------------------------------------------------------------------- statistics */
 
 /* Counted on this host by all that use the segment, since it was made, but for what is said to be of the handle. */
-struct mtshim_stats {
+struct mtshim_counts {
         uint64_t hits, negative_hits; /* GETs answered from L1; of these, with "no such key" */
         uint64_t misses, fills, fills_refused;
         uint64_t invalidations;           /* keys cleared because the server announced a write */
@@ -223,7 +223,7 @@ struct mtshim_stats {
 };
 /* size is sizeof *stats. Walks the index: milliseconds, if L1 is large. MTSHIM_MISS: there is no L1 (yet); what is of
  * the handle is filled in. */
-enum mtshim_status mtshim_stats(struct mtshim *m, struct mtshim_stats *stats, size_t size);
+enum mtshim_status mtshim_stats(struct mtshim *m, struct mtshim_counts *stats, size_t size);
 
 struct mtshim_tier {
         char     name[32]; /* "shm", "redis", "lmdb", ... */

@@ -108,7 +108,7 @@ static bool api_take_config(const struct mtshim_config *config, struct mtshim_co
 {
         if (config == NULL || config->size < offsetof(struct mtshim_config, timeout_ms))
                 return false;
-        *taken = mtshim_config(config->server);
+        *taken = mtshim_defaults(config->server);
         memcpy(taken, config, config->size < sizeof *taken ? config->size : sizeof *taken);
         taken->size = sizeof *taken;
         return taken->server != NULL && taken->timeout_ms != 0;
@@ -186,7 +186,7 @@ API_EXPORT enum mtshim_status mtshim_open(const struct mtshim_config *config, st
         status =
                 api_take_config(config, &m->config)
                         ? api_open(m)
-                        : api_say(MTSHIM_INVALID, "the configuration was not made by mtshim_config(), names no server, "
+                        : api_say(MTSHIM_INVALID, "the configuration was not made by mtshim_defaults(), names no server, "
                                                   "or has no timeout");
         if (status == MTSHIM_OK) {
                 m->magic = API_MAGIC;

@@ -58,7 +58,7 @@ static enum mtshim_status compute_now(struct compute *job, const struct l1_claim
         if (made.data == NULL && made.len != 0)
                 return api_say(MTSHIM_INVALID, "the value was computed to be %zu bytes at NULL", made.len);
         if (claim == NULL || l1_claim_holds(claim))
-                api_store_alone(job->m, job->key, mtshim_bytes(made.data, made.len), job->ttl_ms);
+                api_store_alone(job->m, job->key, mtshim_view(made.data, made.len), job->ttl_ms);
         status = api_value(mt_bytes(made.len != 0 ? made.data : "", made.len), job->value);
         free(made.data);
         return status;

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-API_EXPORT enum mtshim_status mtshim_stats(struct mtshim *m, struct mtshim_stats *stats, size_t size)
+API_EXPORT enum mtshim_status mtshim_stats(struct mtshim *m, struct mtshim_counts *stats, size_t size)
 {
-        struct mtshim_stats s = {.hits = 0};
+        struct mtshim_counts s = {.hits = 0};
         struct l1_totals    totals;
         struct l1          *l1 = runtime_l1_now();
         enum mtshim_status  status = api_check(m, NULL, 0);

@@ -81,7 +81,7 @@ static void *ask(void *arg)
 
 static void process(const char *server, int threads)
 {
-        struct mtshim_config config = mtshim_config(server);
+        struct mtshim_config config = mtshim_defaults(server);
         pthread_t            thread[256];
 
         if (mtshim_open(&config, &m) != MTSHIM_OK) {

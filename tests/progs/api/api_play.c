@@ -63,19 +63,19 @@ static struct mtshim_bytes word_of(char *text)
         char *to = text;
 
         if (strcmp(text, "''") == 0)
-                return mtshim_bytes("", 0);
+                return mtshim_view("", 0);
         for (char *from = text; *from != '\0'; from++) {
                 if (from[0] == '\\' && (from[1] == '0' || from[1] == 's'))
                         *to++ = *++from == '0' ? '\0' : ' ';
                 else
                         *to++ = *from;
         }
-        return mtshim_bytes(text, (size_t)(to - text));
+        return mtshim_view(text, (size_t)(to - text));
 }
 
 static uint64_t hits(void)
 {
-        struct mtshim_stats stats = {0};
+        struct mtshim_counts stats = {0};
 
         mtshim_stats(m, &stats, sizeof stats);
         return stats.hits;
@@ -83,7 +83,7 @@ static uint64_t hits(void)
 
 static void open_once(void)
 {
-        struct mtshim_config config = mtshim_config(server);
+        struct mtshim_config config = mtshim_defaults(server);
 
         if (m != NULL)
                 return;
@@ -135,7 +135,7 @@ static void show_tiers(void)
 
 static void show_stats(const char *name, unsigned long long least)
 {
-        struct mtshim_stats s;
+        struct mtshim_counts s;
 
         if (mtshim_stats(m, &s, sizeof s) != MTSHIM_OK)
                 failed("stats", name);
@@ -222,8 +222,8 @@ static void run_get(const char *op, struct mtshim_bytes key, char **word)
 static void run(int words, char **word)
 {
         const char         *op = word[0];
-        struct mtshim_bytes a = words > 1 ? word_of(word[1]) : mtshim_bytes(NULL, 0);
-        struct mtshim_bytes b = words > 2 ? word_of(word[2]) : mtshim_bytes(NULL, 0);
+        struct mtshim_bytes a = words > 1 ? word_of(word[1]) : mtshim_view(NULL, 0);
+        struct mtshim_bytes b = words > 2 ? word_of(word[2]) : mtshim_view(NULL, 0);
 
         if (strcmp(op, "configure") == 0) {
                 say(mtshim_configure(word[1], word[2]));
