@@ -145,7 +145,7 @@ START_TEST(hostile)
 END_TEST
 
 /* Who waits is woken, and does not lie until he looks for the dead: fifty times that would be two seconds. */
-static _Atomic unsigned hand_over_heard;
+static _Atomic unsigned hand_over_waits, hand_over_heard;
 
 static void *hand_over_thread(void *arg)
 {
@@ -154,6 +154,7 @@ static void *hand_over_thread(void *arg)
         for (unsigned i = 0; i < 50; i++) {
                 while (l1_claim(fixture.l1, HASH, &other) == L1_CLAIMED)
                         l1_unclaim(&other);
+                hand_over_waits++;
                 l1_claim_wait(fixture.l1, &other, in_ms(60000));
                 hand_over_heard++;
         }
@@ -167,10 +168,12 @@ START_TEST(who_waits_is_woken)
         pthread_t             thread;
         struct l1_claim       claim;
 
-        hand_over_heard = 0;
+        hand_over_waits = hand_over_heard = 0;
         pthread_create(&thread, NULL, hand_over_thread, NULL);
         for (unsigned i = 0; i < 50; i++) {
                 while (l1_claim(fixture.l1, HASH, &claim) != L1_CLAIMED)
+                        sched_yield();
+                while (hand_over_waits == i)
                         sched_yield();
                 nanosleep(&pause, NULL); /* long enough for it to lie down, mostly */
                 l1_unclaim(&claim);
