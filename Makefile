@@ -163,6 +163,8 @@ PROGS   := $(patsubst tests/progs/%.c,$(BUILD)/progs/%,$(filter-out tests/progs/
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
 # Programs of the C interface: linked to the library, and to hiredis only if they say so ("// build:").
 API_C   := $(sort $(wildcard tests/progs/api/*.c tests/progs/api/*.cc))
+# The one that reads the structs of hiredis itself.
+API_B   := $(BUILD)/progs-1.2/api_both
 API     := $(patsubst tests/progs/api/%,$(BUILD)/progs/%,$(basename $(API_C)))
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
 HOSTS   := $(HOSTS_C:bench/%.c=$(BUILD)/bench/%)
@@ -173,7 +175,7 @@ CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 .PHONY: unit-programs alone-programs programs bench-programs
 unit-programs: $(UNIT)
 alone-programs: $(ALONE)
-programs: $(PROGS) $(API) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
+programs: $(PROGS) $(API) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B) $(API_B))
 bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report flood empty.so)
 
 $(BUILD)/unit/check_tls: CHECK_LD += -lssl -lcrypto
@@ -244,6 +246,11 @@ $(filter $(BUILD)/progs/cxx_%,$(API)): $(BUILD)/progs/%: tests/progs/api/%.cc $(
 	$(SAY) PROG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wshadow -pedantic $(WERROR) -MMD -MP -MF $@.d -o $@ $< $(API_LD)
+
+$(API_B): $(BUILD)/progs-1.2/%: tests/progs/api/%.c $(MATRIX)/usr/include/hiredis/hiredis.h $(BUILD)/libmtshim.so
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ -isystem $(MATRIX)/usr/include $< -L$(firstword $(wildcard $(MATRIX)/usr/lib/*)) $(API_LD)
 
 $(PROGS_B): $(BUILD)/progs-1.2/%: tests/progs/%.c $(MATRIX)/usr/include/hiredis/hiredis.h
 	$(SAY) PROG $@

@@ -223,7 +223,7 @@ enum mtshim_status api_begin(struct api_call *call, struct mtshim *m)
         if (pool_lend(m->pool, &call->loan) != MT_OK) {
                 pool_why(m->pool, why);
                 errno = call->saved_errno;
-                return api_say(MTSHIM_ERROR, "no connection: %s", why);
+                return api_say(pool_refused(m->pool) ? MTSHIM_REFUSED : MTSHIM_ERROR, "no connection: %s", why);
         }
         call->h = call->loan.hiredis;
         call->c = connection_find(call->loan.context);

@@ -2,7 +2,7 @@
  * writes the other reads, each from the one L1.
  *
  *   api_both SERVER-SOCKET */
-// build: -lhiredis
+// build: -Wl,--no-as-needed -lhiredis
 #include <hiredis/hiredis.h>
 #include <mtshim.h>
 

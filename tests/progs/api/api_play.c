@@ -175,7 +175,7 @@ static void run_forked(int words, char **word)
                 run(words, word);
                 fflush(stdout);
                 mtshim_close(&m);
-                exit(0);
+                _exit(0); /* exit() would set back the script, which both read */
         }
         waitpid(pid, &status, 0);
         if (status != 0)
