@@ -47,13 +47,16 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-print-directory
 Q = $(if $(V),,@)
+comma := ,
 SAY = $(if $(V)$(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),@:,@printf '  %-5s %s\n')
 
 # ------------------------------------------------------------------------------------------------------- sources
 
-LIB_C   := $(sort $(wildcard l1/*.c l1/*/*.c invalidation/*.c $(filter-out shim/ctl/%,$(wildcard shim/*/*.c))))
+# Stores that are linked into the command and the tests alone, and what looks at stores.
+TIER_C  := $(sort $(wildcard l1/tier/backend_*.c l1/tier/conform*.c) l1/tier/builtin.c)
+LIB_C   := $(filter-out $(TIER_C),$(sort $(wildcard l1/*.c l1/*/*.c invalidation/*.c $(filter-out shim/ctl/%,$(wildcard shim/*/*.c)))))
 CTL_C   := $(sort $(wildcard shim/ctl/*.c))
-CORE_C  := $(filter-out shim/interpose/%,$(LIB_C))
+CORE_C  := $(filter-out shim/interpose/%,$(LIB_C)) $(TIER_C)
 UNIT_C  := $(sort $(wildcard tests/unit/check_*.c))
 PROGS_C := $(sort $(wildcard tests/progs/*.c))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
@@ -66,7 +69,8 @@ CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(filter %.c,$(API_C)) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
+ALL_C   := $(LIB_C) $(TIER_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(filter %.c,$(API_C)) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) \
+           $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
            $(HOSTS_C) $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
@@ -103,7 +107,7 @@ LIB_LD := -shared -Wl,-soname,libmtshim.so -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,l
 
 .PHONY: all
 .SECONDARY:
-all: $(BUILD)/libmtshim.so $(BUILD)/mtshim
+all: $(BUILD)/libmtshim.so $(BUILD)/mtshim $(BUILD)/libmtshim-process.so
 
 OBJ = $(BUILD)/obj/$(1:.c=.o)
 CORE := $(BUILD)/core.a
@@ -149,7 +153,13 @@ $(BUILD)/libmtshim.so: $(LIB_OBJ) $(BUILD)/gen/libmtshim.map
 	$(SAY) LD $@
 	$(Q)$(CC) $(CFLAGS) $(LTO) -o $@ $(LIB_OBJ) $(filter-out $(if $(SANITIZE),-Wl$(comma)-z$(comma)defs),$(LIB_LD)) \
 	    -Wl,--version-script,$(BUILD)/gen/libmtshim.map
-comma := ,
+
+# A store as a file of its own: nothing but what it exports by itself, mtshim_backend. Linked in it has its own name.
+$(BUILD)/libmtshim-process.so: l1/tier/backend_process.c l1/tier/backend.h l1/base/bytes.h
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,relro $(if $(SANITIZE),,-Wl,-z$(comma)defs) -o $@ $<
+$(call OBJ,l1/tier/backend_process.c): CPPFLAGS += -Dmtshim_backend=backend_process
 
 $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 	$(SAY) LD $@

@@ -28,14 +28,14 @@ struct pool {
         struct pool_secure   *secure;
         struct timeval        timeout;
 
-        struct forklock lock; /* for all that follows */
-        int32_t         pid;  /* whose contexts these are */
-        unsigned        idle;
-        redisContext   *context[POOL_IDLE_MAX]; /* the one that came back last is lent first: the others grow old */
-        bool            refused;
-        char            why[POOL_WHY_MAX];
+        struct forklock   lock; /* for all that follows */
+        int32_t           pid;  /* whose contexts these are */
+        unsigned          idle;
+        redisContext     *context[POOL_IDLE_MAX]; /* the one that came back last is lent first: the others grow old */
+        enum pool_trouble trouble;
+        char              why[POOL_WHY_MAX];
 
-        _Atomic uint64_t said_ns;
+        _Atomic uint64_t said_ns[POOL_REFUSED + 1];
 };
 
 /* --------------------------------------------------------------------------------------------- its life, its words */
@@ -89,7 +89,7 @@ struct pool *pool_create(const struct pool_config *config, char *why)
         }
         pool->hiredis = next_any();
         if (pool->hiredis == NULL || pool->hiredis->redisConnectWithTimeout == NULL ||
-            pool->hiredis->redisConnectUnixWithTimeout == NULL) {
+            pool->hiredis->redisConnectUnixWithTimeout == NULL || pool->hiredis->redisGetReplyFromReader == NULL) {
                 snprintf(why, POOL_WHY_MAX, "no hiredis is found in this process, or in the system's folders");
                 goto failed;
         }
@@ -105,43 +105,44 @@ failed:
         return NULL;
 }
 
-static void pool_say(struct pool *pool, bool refused, const char *why)
+enum pool_trouble pool_say(struct pool *pool, enum pool_trouble trouble, const char *why)
 {
         const struct redis_address *a = &pool->config.address;
 
         forklock_acquire(&pool->lock);
-        pool->refused = refused;
+        pool->trouble = trouble;
         snprintf(pool->why, sizeof pool->why, "%s", why);
         forklock_release(&pool->lock);
-        if (why[0] == '\0')
-                return;
+        if (trouble == POOL_WELL)
+                return trouble;
         if (a->path)
-                log_limited(&pool->said_ns, POOL_SAY_AGAIN_S * NS_PER_S, LOG_WARN, "Redis at %s: %s", a->host, why);
+                log_limited(&pool->said_ns[trouble], POOL_SAY_AGAIN_S * NS_PER_S, LOG_WARN, "Redis at %s: %s", a->host,
+                            why);
         else
-                log_limited(&pool->said_ns, POOL_SAY_AGAIN_S * NS_PER_S, LOG_WARN, "Redis at %s, port %u: %s", a->host,
-                            (unsigned)a->port, why);
+                log_limited(&pool->said_ns[trouble], POOL_SAY_AGAIN_S * NS_PER_S, LOG_WARN, "Redis at %s, port %u: %s",
+                            a->host, (unsigned)a->port, why);
+        return trouble;
 }
 
-void pool_why(struct pool *pool, char why[POOL_WHY_MAX])
+enum pool_trouble pool_why(struct pool *pool, char *why)
 {
+        enum pool_trouble trouble;
+
         forklock_acquire(&pool->lock);
+        trouble = pool->trouble;
         memcpy(why, pool->why, POOL_WHY_MAX);
         forklock_release(&pool->lock);
-}
-
-bool pool_refused(struct pool *pool)
-{
-        bool refused;
-
-        forklock_acquire(&pool->lock);
-        refused = pool->refused;
-        forklock_release(&pool->lock);
-        return refused;
+        return trouble;
 }
 
 const struct pool_config *pool_config(const struct pool *pool)
 {
         return &pool->config;
+}
+
+const struct hiredis *pool_hiredis(const struct pool *pool)
+{
+        return pool->hiredis;
 }
 
 /* ----------------------------------------------------------------------------------------------- a context is made */
@@ -173,38 +174,41 @@ static void *pool_command(struct pool *pool, redisContext *context, int argc, co
         return reply;
 }
 
-/* Words of a server that is there, and will have us another time. */
-static bool pool_is_passing(const char *error)
+enum pool_trouble pool_trouble_of(struct mt_bytes error)
 {
-        static const char *const words[] = {"LOADING", "BUSY", "MASTERDOWN", "ERR max number of clients"};
+        static const char *const passing[] = {"LOADING", "BUSY ", "MASTERDOWN", "UNBLOCKED",
+                                              "ERR max number of clients"};
 
-        for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
-                if (strncmp(error, words[i], strlen(words[i])) == 0)
-                        return true;
-        return false;
+        for (unsigned i = 0; i < sizeof passing / sizeof *passing; i++)
+                if (error.len >= strlen(passing[i]) && memcmp(error.ptr, passing[i], strlen(passing[i])) == 0)
+                        return POOL_AWAY;
+        return POOL_SAYS;
 }
 
 /* A command that must be answered by +OK before anything else is sent. */
-static bool pool_demand(struct pool *pool, redisContext *context, int argc, const char **argv, const size_t *argvlen)
+static enum pool_trouble pool_demand(struct pool *pool, redisContext *context, int argc, const char **argv,
+                                     const size_t *argvlen)
 {
         const struct abi *abi = &pool->hiredis->abi;
+        enum pool_trouble trouble = POOL_WELL;
         char              why[POOL_WHY_MAX];
         void             *reply = pool_command(pool, context, argc, argv, argvlen);
-        bool              good = reply != NULL && abi_reply_type(reply) == ABI_REPLY_STATUS;
 
         if (reply == NULL) {
                 snprintf(why, sizeof why, "it does not answer %s: %s", argv[0],
                          &ABI_FIELD(const char, context, abi->err + ABI_CONTEXT_ERRSTR));
-                pool_say(pool, false, why);
-        } else if (!good) {
-                const char *error = abi_reply_type(reply) == ABI_REPLY_ERROR ? abi_reply_str(abi, reply) : "no answer";
-
-                snprintf(why, sizeof why, "it refuses %s: %s", argv[0], error);
-                pool_say(pool, !pool_is_passing(error), why);
+                return pool_say(pool, POOL_AWAY, why);
         }
-        if (reply != NULL)
-                pool->hiredis->freeReplyObject(reply);
-        return good;
+        if (abi_reply_type(reply) != ABI_REPLY_STATUS) {
+                struct mt_bytes error = mt_bytes_of("no answer");
+
+                if (abi_reply_type(reply) == ABI_REPLY_ERROR)
+                        error = mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply));
+                snprintf(why, sizeof why, "it refuses %s: %.200s", argv[0], error.ptr);
+                trouble = pool_say(pool, pool_trouble_of(error) == POOL_AWAY ? POOL_AWAY : POOL_REFUSED, why);
+        }
+        pool->hiredis->freeReplyObject(reply);
+        return trouble;
 }
 
 static bool pool_password(struct pool *pool, char password[POOL_SECRET_MAX], size_t *len)
@@ -219,39 +223,37 @@ static bool pool_password(struct pool *pool, char password[POOL_SECRET_MAX], siz
         return true; /* a user without a password */
 }
 
-static bool pool_authenticate(struct pool *pool, redisContext *context)
+static enum pool_trouble pool_authenticate(struct pool *pool, redisContext *context)
 {
         const struct pool_config *config = &pool->config;
         char                      password[POOL_SECRET_MAX];
         const char               *argv[3] = {"AUTH", config->address.user, password};
         size_t                    argvlen[3] = {4, strlen(config->address.user)};
-        bool                      good;
+        enum pool_trouble         trouble;
 
         if (config->password == NULL && config->password_file == NULL && config->address.user[0] == '\0')
-                return true;
-        if (!pool_password(pool, password, &argvlen[2])) {
-                pool_say(pool, true, "the password cannot be read");
-                return false;
-        }
+                return POOL_WELL;
+        if (!pool_password(pool, password, &argvlen[2]))
+                return pool_say(pool, POOL_REFUSED, "the password cannot be read");
         if (argvlen[1] == 0) { /* AUTH of servers before 6, and of the default user */
                 argv[1] = argv[2];
                 argvlen[1] = argvlen[2];
-                good = pool_demand(pool, context, 2, argv, argvlen);
+                trouble = pool_demand(pool, context, 2, argv, argvlen);
         } else {
-                good = pool_demand(pool, context, 3, argv, argvlen);
+                trouble = pool_demand(pool, context, 3, argv, argvlen);
         }
         explicit_bzero(password, sizeof password);
-        return good;
+        return trouble;
 }
 
-static bool pool_select(struct pool *pool, redisContext *context)
+static enum pool_trouble pool_select(struct pool *pool, redisContext *context)
 {
         char        number[12];
         const char *argv[2] = {"SELECT", number};
         size_t      argvlen[2] = {6};
 
         if (pool->config.address.database == 0)
-                return true;
+                return POOL_WELL;
         argvlen[1] = (size_t)snprintf(number, sizeof number, "%u", (unsigned)pool->config.address.database);
         return pool_demand(pool, context, 2, argv, argvlen);
 }
@@ -274,7 +276,7 @@ static bool pool_failed(struct pool *pool, const redisContext *context)
         if (ABI_CONTEXT(int, abi, context, ERR) == 0)
                 return false;
         snprintf(why, sizeof why, "%s", &ABI_FIELD(const char, context, abi->err + ABI_CONTEXT_ERRSTR));
-        pool_say(pool, false, why);
+        pool_say(pool, POOL_AWAY, why);
         return true;
 }
 
@@ -295,18 +297,20 @@ static bool pool_secure(struct pool *pool, redisContext *context)
         if (pool->secure == NULL || pool_secure_start(pool->secure, context))
                 return true;
         if (!pool_failed(pool, context))
-                pool_say(pool, false, "TLS cannot be set up");
+                pool_say(pool, POOL_AWAY, "TLS cannot be set up");
         return false;
 }
 
-static redisContext *pool_connect(struct pool *pool)
+/* NULL: *trouble says what kind. */
+static redisContext *pool_connect(struct pool *pool, enum pool_trouble *trouble)
 {
         const struct pool_config *config = &pool->config;
         uint64_t                  began_ns = clock_precise_ns();
         redisContext             *context = pool_dial(pool);
 
+        *trouble = POOL_AWAY;
         if (context == NULL) {
-                pool_say(pool, false, "no memory");
+                pool_say(pool, POOL_AWAY, "no memory");
                 return NULL;
         }
         if (pool_failed(pool, context))
@@ -316,8 +320,11 @@ static redisContext *pool_connect(struct pool *pool)
                 goto nobody_knows;
         if (config->made != NULL)
                 config->made(config->arg, context, pool->hiredis, began_ns);
-        if (pool_authenticate(pool, context) && pool_select(pool, context)) {
-                pool_say(pool, false, "");
+        *trouble = pool_authenticate(pool, context);
+        if (*trouble == POOL_WELL)
+                *trouble = pool_select(pool, context);
+        if (*trouble == POOL_WELL) {
+                pool_say(pool, POOL_WELL, "");
                 return context;
         }
         pool_free(pool, context);
@@ -394,7 +401,7 @@ enum mt_status pool_lend(struct pool *pool, struct pool_loan *loan)
         while ((loan->context = pool_take(pool)) != NULL && !pool_is_well(pool, loan->context))
                 pool_free(pool, loan->context);
         if (loan->context == NULL) {
-                loan->context = pool_connect(pool);
+                loan->context = pool_connect(pool, &loan->trouble);
                 loan->fresh = true;
         }
         if (loan->context == NULL)

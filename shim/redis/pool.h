@@ -55,10 +55,19 @@ struct pool_config {
 
 struct pool;
 
+/* What is wrong with a server, if something is. */
+enum pool_trouble {
+        POOL_WELL,
+        POOL_AWAY,   /* it is not there, or does not answer, or is not ready: worth another attempt */
+        POOL_SAYS,   /* it will not do what it was asked to */
+        POOL_REFUSED /* it will not have us: a password, a database */
+};
+
 /* A context that one thread has. */
 struct pool_loan {
         const struct hiredis *hiredis;
         redisContext         *context;
+        enum pool_trouble     trouble;
         bool                  fresh;   /* has just been made: the server cannot have closed it while it was idle */
         bool                  sigpipe; /* the pool's: it was blocked, or pending, before */
         sigset_t              sigmask; /* the pool's */
@@ -70,18 +79,23 @@ struct pool *pool_create(const struct pool_config *config, char *why);
 /* Nothing is lent any more. NULL: nothing happens. */
 void pool_close(struct pool *pool);
 
-/* MT_ERROR: none can be had; pool_why() tells, and the loan is void. MT_OK: it goes back by pool_return(), from the
- * same thread. Waits two timeouts at most, beside what the resolver takes for a name. Keeps errno. */
+/* MT_ERROR: none can be had; loan->trouble and pool_why() tell, the rest of the loan is void. MT_OK: it goes back by
+ * pool_return(), from the same thread. Waits for its timeout to connect, and again for each of TLS, AUTH and SELECT that
+ * there are, beside what the resolver takes for a name. Keeps errno. */
 enum mt_status pool_lend(struct pool *pool, struct pool_loan *loan);
 /* whole: every reply has been read, and the context is as it was. Else it is freed. Keeps errno. */
 void pool_return(struct pool *pool, struct pool_loan *loan, bool whole);
 /* Free every idle context that there is: its server has gone, as one of them has shown. */
 void pool_drop_idle(struct pool *pool);
 
-/* Why the last context could not be had, for a person; empty: all could. */
-void pool_why(struct pool *pool, char why[POOL_WHY_MAX]);
-/* Did the server refuse us (a password, a database), as against not being there? Of the last that could not be had. */
-bool                      pool_refused(struct pool *pool);
+/* What was wrong the last time, by any thread, and the sentence that goes with it, for a person (POOL_WHY_MAX bytes). */
+enum pool_trouble pool_why(struct pool *pool, char *why);
+/* Something is wrong: remembered, and said in the log, each kind once a minute. Returns trouble. */
+enum pool_trouble pool_say(struct pool *pool, enum pool_trouble trouble, const char *why);
+/* What an error means that a server answers: POOL_AWAY, of one that is not ready, or POOL_SAYS. */
+enum pool_trouble         pool_trouble_of(struct mt_bytes error);
 const struct pool_config *pool_config(const struct pool *pool);
+/* The hiredis that all its contexts are of. */
+const struct hiredis *pool_hiredis(const struct pool *pool);
 
 #endif
