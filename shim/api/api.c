@@ -183,11 +183,11 @@ API_EXPORT enum mtshim_status mtshim_open(const struct mtshim_config *config, st
         m = calloc(1, sizeof *m);
         if (m == NULL)
                 return api_say(MTSHIM_ERROR, "no memory");
-        status =
-                api_take_config(config, &m->config)
-                        ? api_open(m)
-                        : api_say(MTSHIM_INVALID, "the configuration was not made by mtshim_defaults(), names no server, "
-                                                  "or has no timeout");
+        status = api_take_config(config, &m->config)
+                         ? api_open(m)
+                         : api_say(MTSHIM_INVALID,
+                                   "the configuration was not made by mtshim_defaults(), names no server, "
+                                   "or has no timeout");
         if (status == MTSHIM_OK) {
                 m->magic = API_MAGIC;
                 *out = m;
@@ -204,6 +204,8 @@ API_EXPORT void mtshim_close(struct mtshim **m)
 
         if (m == NULL || *m == NULL || (*m)->magic != API_MAGIC)
                 return;
+        if ((*m)->streams != NULL)
+                redis_store_close((*m)->streams);
         pool_close((*m)->pool);
         (*m)->magic = 0;
         free(*m);
@@ -223,7 +225,8 @@ enum mtshim_status api_begin(struct api_call *call, struct mtshim *m)
         if (pool_lend(m->pool, &call->loan) != MT_OK) {
                 pool_why(m->pool, why);
                 errno = call->saved_errno;
-                return api_say(pool_refused(m->pool) ? MTSHIM_REFUSED : MTSHIM_ERROR, "no connection: %s", why);
+                return api_say(call->loan.trouble == POOL_REFUSED ? MTSHIM_REFUSED : MTSHIM_ERROR, "no connection: %s",
+                               why);
         }
         call->h = call->loan.hiredis;
         call->c = connection_find(call->loan.context);

@@ -10,10 +10,10 @@
 #define MT_API_H
 
 #include "../mtshim.h"
-#include "../redis/pool.h"
+#include "../redis/stream_redis.h"
 #include "../request/request.h"
 
-#include "../../l1/tier/backend.h"
+#include "../../l1/base/forklock.h"
 
 #define API_EXPORT __attribute__((visibility("default")))
 #define API_MAGIC  UINT32_C(0x6d74736d)
@@ -28,6 +28,8 @@ struct mtshim {
         const struct invalidation_tls *tls;
         uint64_t                       identity; /* of server and database, where there is no segment */
         _Atomic uint64_t               computed, waited, connections;
+        struct forklock                lock;
+        _Atomic(struct redis_store *)  streams; /* NULL until one is asked for */
 };
 
 struct api_call {

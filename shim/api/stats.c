@@ -9,9 +9,9 @@
 API_EXPORT enum mtshim_status mtshim_stats(struct mtshim *m, struct mtshim_counts *stats, size_t size)
 {
         struct mtshim_counts s = {.hits = 0};
-        struct l1_totals    totals;
-        struct l1          *l1 = runtime_l1_now();
-        enum mtshim_status  status = api_check(m, NULL, 0);
+        struct l1_totals     totals;
+        struct l1           *l1 = runtime_l1_now();
+        enum mtshim_status   status = api_check(m, NULL, 0);
 
         if (status != MTSHIM_OK)
                 return status;
