@@ -24,22 +24,23 @@ struct compute {
         uint64_t             hash;
 };
 
-/* Where to claim, and as what: what all processes of the host make of this server, database and key. */
+/* Where to claim, and as what: what all processes of the host make of this server, database and key. By the server's
+ * address, not by its place in the segment: that cannot be had at every moment. */
 static enum mtshim_status compute_place(struct compute *job)
 {
         struct api_call    call;
         enum mtshim_status status = api_begin(&call, job->m);
         struct mt_bytes    key = api_bytes(job->key);
+        uint64_t           server = job->m->identity;
 
         if (status != MTSHIM_OK)
                 return status;
-        job->l1 = NULL;
-        job->hash = mt_hash(key.ptr, key.len, (struct hash_key){{job->m->identity, 2}});
-        if (call.c != NULL && runtime_l1_at_once() != NULL && connection_server(call.c)) {
-                job->l1 = call.c->l1;
-                job->hash =
-                        l1_hash(job->l1, call.c->server_index, key) + job->m->database * UINT64_C(0x9e3779b97f4a7c15);
-        }
+        if (call.c != NULL && call.c->endpoint.known)
+                server = mt_hash((const char *)call.c->endpoint.id.id, sizeof call.c->endpoint.id.id,
+                                 (struct hash_key){{job->m->database, 2}});
+        job->l1 = call.c != NULL ? runtime_l1_at_once() : NULL;
+        job->hash = job->l1 != NULL ? l1_hash(job->l1, (uint32_t)server, key)
+                                    : mt_hash(key.ptr, key.len, (struct hash_key){{server, 2}});
         api_end(&call);
         return MTSHIM_OK;
 }

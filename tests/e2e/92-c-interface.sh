@@ -300,13 +300,13 @@ sleep "$(awk "BEGIN { print $STALE_MS / 1000 + 0.1 }")"
 printf 'get a\nset a 2\nhealth\ngetttl a 0 0\nbulk a\n' >&9
 await 20 lines 7 || { show "$T/out" "$T/err"; fail "a server that is down"; }
 tail -n 5 "$T/out" | grep -vE '^(0 )?ERROR ' && fail "a server that is down is an error"
-redis_start
+redis_start 9>&-
 printf 'health\nset a 3\nget a\nwarm a\nget a\n' >&9
 await 10 lines 11 || { show "$T/out" "$T/err"; fail "a server that has come back"; }
 [ "$(tail -n 4 "$T/out" | tr '\n' ' ')" = "OK OK OK '3' OK '3' " ] || { show "$T/out"; fail "a server that has come back"; }
 printf 'get a\n' >&9
 redis_stop
-redis_start
+redis_start 9>&-
 cli SET a 4 >/dev/null
 printf 'await a 4\nset b 1\nget b\n' >&9
 exec 9>&-
@@ -329,8 +329,8 @@ compute() {
 }
 export MTSHIM_SEGMENT=$SEGMENT-compute
 compute "64 threads of 8 processes" "computed 1, right 64, older 0, none 0, late 0" 8 8 20000 50
-compute "the one who computes is killed" "computed 2, right 56, older 0, none 0, late 0" 8 8 20000 100 kill
-compute "the one who computes is stopped" "computed 2, right 56, older 0, none 0, late 0" 8 8 1500 50 stop
+compute "the one who computes is killed" "computed 2, right 56, older 0, none 0, late 0" 8 8 20000 300 kill
+compute "the one who computes is stopped" "computed 2, right 56, older 0, none 0, late 0" 8 8 1500 300 stop
 [ "$(cli GET key)" = 2 ] || fail "who was stopped has set his late value: $(cli GET key)"
 ok "a late value is not stored"
 compute "slower than anybody waits: nobody hangs" "computed 2, right 1, older 1, none 0, late 0" 2 1 50 400
@@ -374,6 +374,32 @@ update k 1 90000
 get k
 = OK '1'
 E
+
+# ------------------------------------------------------------------------------------------------------- streams
+
+for how in bare shim; do
+        cli DEL work >/dev/null
+        streams() {
+                $how "$API/api_streams" "$SOCK" work "$@"
+        }
+        id=$(streams add job one size 1) && [[ $id =~ ^[0-9]+-[0-9]+$ ]] || fail "an entry's id: $id"
+        streams add job two >/dev/null
+        [ "$(streams latest 1)" = "job=two" ] || fail "the newest entry, $how"
+        [ "$(streams after "$id" 10 0)" = "job=two" ] || fail "what came after an entry, $how"
+        [ "$(streams after '$' 10 20)" = "nothing" ] || fail "nothing comes, $how"
+        (streams work g dies 1 0 die) >"$T/out" 2>/dev/null
+        [ "$(cat "$T/out")" = "job=one size=1" ] || { show "$T/out"; fail "a worker that dies, $how"; }
+        [ "$(streams work g lives 10 0)" = "job=two" ] || fail "what is new, $how"
+        await 5 eval '[ "$(streams work g lives 10 1)" = "job=one size=1" ]' || fail "what a dead one left, $how"
+        [ "$(streams work g lives 10 1)" = "nothing" ] || fail "all is acknowledged, $how"
+        start $how "$API/api_streams" "$SOCK" work after '$' 1 20000 >"$T/out"
+        reader=$!
+        await 10 eval 'cli CLIENT LIST | grep -q "cmd=xread "' || fail "a reader that waits, $how"
+        streams add job three >/dev/null
+        wait "$reader"
+        [ "$(cat "$T/out")" = "job=three" ] || { show "$T/out"; fail "what a waiting reader is given, $how"; }
+done
+ok "streams: added, read, waited for, worked on by a group, taken over from the dead"
 
 # ------------------------------------------------------------------------------------------------------- memory
 
