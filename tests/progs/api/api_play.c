@@ -7,9 +7,10 @@
  *   remove K | bulk K... | pattern GLOB          how many there were
  *   update K V MS | invalidate K | invalidatepattern GLOB
  *   hit K | travels K                            a get that must not, must reach the server
- *   warm K                                       get until it does not; await K V: get until it says V
+ *   warm K                                       get until it does not; await K V: get until it says V; gone K: until there is none
  *   health | stats NAME LEAST | tiers | sleep MS | fork LINE...    the rest of the line in a child
  *   configure NAME VALUE                         must come first
+ *   say WORD
  * '' is the empty word, \0 a NUL, \s a space. */
 #include <mtshim.h>
 
@@ -101,16 +102,17 @@ static void pause_ms(long ms)
 /* Does a get go the way it must? value NULL: any. */
 static void must(const char *how, struct mtshim_bytes key, const struct mtshim_bytes *value)
 {
-        bool want_hit = strcmp(how, "hit") == 0 || strcmp(how, "warm") == 0;
+        bool want_hit = strcmp(how, "hit") == 0 || strcmp(how, "warm") == 0, none = strcmp(how, "gone") == 0;
 
         for (int tries = 0;; tries++) {
                 struct mtshim_value got;
                 uint64_t            before = hits();
                 enum mtshim_status  status = mtshim_get(m, key, &got);
                 bool                hit = hits() > before;
-                bool                good = value != NULL ? status == MTSHIM_OK && got.len == value->len &&
-                                                    memcmp(got.data, value->data, got.len) == 0
-                                                         : status <= MTSHIM_MISS && hit == want_hit;
+                bool                good = none            ? status == MTSHIM_MISS
+                                           : value != NULL ? status == MTSHIM_OK && got.len == value->len &&
+                                                      memcmp(got.data, value->data, got.len) == 0
+                                                           : status <= MTSHIM_MISS && hit == want_hit;
 
                 mtshim_free(got.data);
                 if (good)
@@ -229,6 +231,10 @@ static void run(int words, char **word)
                 say(mtshim_configure(word[1], word[2]));
                 return;
         }
+        if (strcmp(op, "say") == 0) {
+                puts(word[1]);
+                return;
+        }
         open_once();
         if (strcmp(op, "get") == 0 || strcmp(op, "into") == 0 || strcmp(op, "getttl") == 0)
                 run_get(op, a, word);
@@ -249,7 +255,8 @@ static void run(int words, char **word)
                 say(mtshim_invalidate(m, a));
         else if (strcmp(op, "invalidatepattern") == 0)
                 say(mtshim_invalidate_pattern(m, a));
-        else if (strcmp(op, "hit") == 0 || strcmp(op, "travels") == 0 || strcmp(op, "warm") == 0)
+        else if (strcmp(op, "hit") == 0 || strcmp(op, "travels") == 0 || strcmp(op, "warm") == 0 ||
+                 strcmp(op, "gone") == 0)
                 must(op, a, NULL);
         else if (strcmp(op, "await") == 0)
                 must(op, a, &b);
