@@ -429,17 +429,22 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/mtshim
 	install -m 755 $(BUILD)/mtshim $(DESTDIR)$(PREFIX)/bin/mtshim
 	install -m 755 $(BUILD)/libmtshim.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
+	install -m 755 $(BUILD)/libmtshim-process.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-process.so
 	ln -sfn mtshim/libmtshim.so $(DESTDIR)$(PREFIX)/lib/libmtshim.so
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/include/mtshim $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 l1/base/bytes.h $(DESTDIR)$(PREFIX)/include/mtshim/bytes.h
+	sed 's,"../base/bytes.h","bytes.h",' l1/tier/backend.h >$(DESTDIR)$(PREFIX)/include/mtshim/backend.h
 	install -m 644 shim/mtshim.h $(DESTDIR)$(PREFIX)/include/mtshim.h
 	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' shim/mtshim.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/mtshim.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,@PREFIX@,$(PREFIX),' shim/ctl/mtshim-agent@.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so $(DESTDIR)$(PREFIX)/lib/libmtshim.so \
+	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so \
+	    $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-process.so $(DESTDIR)$(PREFIX)/lib/libmtshim.so \
+	    $(DESTDIR)$(PREFIX)/include/mtshim/backend.h $(DESTDIR)$(PREFIX)/include/mtshim/bytes.h \
 	    $(DESTDIR)$(PREFIX)/include/mtshim.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/mtshim.pc \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
-	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim
+	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim $(DESTDIR)$(PREFIX)/include/mtshim
 clean:
 	rm -rf $(BUILD)
 help:

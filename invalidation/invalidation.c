@@ -9,9 +9,10 @@
 #include "listener.h"
 #include "notice.h"
 #include "places.h"
-#include "thread.h"
 #include "tls.h"
 #include "tls_names.h"
+
+#include "../l1/base/thread.h"
 
 #include <errno.h>
 #include <unistd.h>

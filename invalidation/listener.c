@@ -5,10 +5,11 @@
 
 #include "notice.h"
 #include "places.h"
-#include "thread.h"
 #include "tls.h"
 #include "touch.h"
 #include "watch.h"
+
+#include "../l1/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -290,7 +291,7 @@ bool listener_run(const struct invalidation_config *config, struct l1 *l1)
         if (listener_map()) {
                 mt_store_relaxed(&listener_tid, 0);
                 mt_store_release(&listener_phase, LISTENER_RUNNING);
-                if (thread_start(listener_main))
+                if (thread_start(listener_main, NULL))
                         return true;
                 mt_store_release(&listener_phase, LISTENER_IDLE);
         }

@@ -17,8 +17,9 @@
 #include "info.h"
 #include "message.h"
 #include "notice.h"
-#include "thread.h"
 #include "watch.h"
+
+#include "../l1/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>

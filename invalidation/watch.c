@@ -6,9 +6,9 @@
 #include "address.h"
 #include "fallback.h"
 #include "notice.h"
-#include "thread.h"
 
 #include "../l1/base/fault.h"
+#include "../l1/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -203,8 +203,8 @@ enum mtshim_status mtshim_get_or_compute(struct mtshim *m, struct mtshim_bytes k
  * MTSHIM_CHANNEL, for whoever listens there. The message does not hold the value. */
 enum mtshim_status mtshim_update_and_broadcast(struct mtshim *m, struct mtshim_bytes key, struct mtshim_bytes value,
                                                uint64_t ttl_ms);
-/* A Remove, or a RemovePattern message, sent as above, and what L1 of this host has of it is cleared. The value in Redis
- * stays: the next read finds it there. Needed where something has changed that Redis does not know of. */
+/* A Remove, or a RemovePattern message, sent as above, and what L1 of this host and the tiers below Redis have of it is
+ * cleared. The value in Redis stays: the next read finds it there. Needed where something has changed that Redis does not know of. */
 enum mtshim_status mtshim_invalidate(struct mtshim *m, struct mtshim_bytes key);
 enum mtshim_status mtshim_invalidate_pattern(struct mtshim *m, struct mtshim_bytes glob);
 
@@ -233,7 +233,8 @@ struct mtshim_tier {
         uint64_t get_ns_mean, get_ns_max; /* 0: not measured */
 };
 /* A row for each tier, the nearest first. *rows: in, how many there is room for; out, how many there are. size is
- * sizeof *tier. Of level 1 and 2 hits, misses and errors alone are counted. */
+ * sizeof *tier. Levels 1 and from 3 on are counted on this host, since
+ * the segment was made; of level 2 hits, misses and errors are what the server says of all its clients (INFO). */
 enum mtshim_status mtshim_tier_stats(struct mtshim *m, struct mtshim_tier *tier, size_t size, size_t *rows);
 
 /* ----------------------------------------------------------------------------------------------------------- streams */

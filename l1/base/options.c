@@ -23,7 +23,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 
 /* Names that the documentation of the whole product has and this version does not. */
 static const char *const options_later[] = {
-        "ttl_scale", "ttl_jitter", "stampede", "stampede_wait", "verify_server", "tiers",
+        "ttl_scale", "ttl_jitter", "stampede", "stampede_wait", "verify_server",
 };
 
 enum { OPTIONS_FILE_MAX = 64 * 1024, OPTIONS_PROGRAM_MAX = 8 * 1024, OPTIONS_QUOTE_MAX = 200 };

@@ -65,7 +65,8 @@ bool geometry_compute(uint64_t l1_size, uint64_t logseg_size, struct segment_geo
         g->servers_at = at;
         g->namespaces_at = at += geometry_pages(SERVER_MAX * sizeof(struct server_shm));
         g->processes_at = at += geometry_pages(NAMESPACE_MAX * sizeof(struct namespace_shm));
-        g->counters_at = at += geometry_pages(PROCESS_MAX * sizeof(struct process_shm));
+        g->tiers_at = at += geometry_pages(PROCESS_MAX * sizeof(struct process_shm));
+        g->counters_at = at += geometry_pages(TIER_SHM_MAX * sizeof(struct tier_shm));
         g->logsegs_at = at += geometry_pages(COUNTERS_MAX * sizeof(struct counters_shm));
         index = l1_size / GEOMETRY_INDEX_OF * GEOMETRY_INDEX_PART & ~(uint64_t)(SEGMENT_PAGE - 1);
         /* A page more than they may need, at most: the descriptors of log segments that their own pages displace. */
@@ -100,6 +101,9 @@ uint64_t geometry_fingerprint(void)
                 offsetof(struct server_shm, epoch),
                 sizeof(struct namespace_shm),
                 offsetof(struct namespace_shm, user),
+                sizeof(struct tier_shm),
+                offsetof(struct tier_shm, hits),
+                offsetof(struct tier_shm, removing),
                 sizeof(struct bucket_shm),
                 sizeof(struct logseg_shm),
                 offsetof(struct logseg_shm, kind),
@@ -109,6 +113,8 @@ uint64_t geometry_fingerprint(void)
                 SERVER_MAX,
                 NAMESPACE_MAX,
                 PROCESS_MAX,
+                TIER_SHM_MAX,
+                TIER_TAG_BITS,
                 COUNTERS_MAX,
                 BUCKET_SLOTS,
                 SLOT_TAG_BITS,

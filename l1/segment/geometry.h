@@ -15,7 +15,7 @@
 
 struct segment_geometry {
         uint64_t l1_size; /* the file's size */
-        uint64_t servers_at, namespaces_at, processes_at, counters_at, logsegs_at, index_at, log_at;
+        uint64_t servers_at, namespaces_at, processes_at, tiers_at, counters_at, logsegs_at, index_at, log_at;
         uint64_t logseg_size, log_bytes;
         uint32_t logseg_count, bucket_count;
         uint32_t offset_bits; /* of a LIVE slot: enough for every offset / 8 in the log */

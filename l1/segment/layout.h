@@ -4,6 +4,7 @@
  *   +4096        servers                 struct server_shm    [SERVER_MAX]
  *                namespaces              struct namespace_shm [NAMESPACE_MAX]
  *                processes               struct process_shm   [PROCESS_MAX]
+ *                tiers                   struct tier_shm      [TIER_SHM_MAX]
  *                counter blocks          struct counters_shm  [COUNTERS_MAX]   pages taken as blocks are claimed
  *                log segment descriptors struct logseg_shm    [logseg_count]
  *                index                   struct bucket_shm    [bucket_count]
@@ -29,6 +30,8 @@ enum {
         SERVER_MAX = 128,
         NAMESPACE_MAX = 1024,
         PROCESS_MAX = 2048,
+        TIER_SHM_MAX = 16, /* stores below Redis that programs of this host use */
+        TIER_REMOVALS = 64,
         COUNTERS_MAX = 2048,
         BUCKET_SLOTS = 7,
         COUNTER_SPACE = 63,  /* counters a block has room for; counters.def has fewer */
@@ -184,6 +187,36 @@ struct namespace_shm {
         uint8_t          pad[28];
 };
 _Static_assert(sizeof(struct namespace_shm) == 64, "a namespace is one cache line");
+
+/* ------------------------------------------------------------------------------------------------------- tiers */
+
+/* What processes of this host tell each other about one store below Redis: tier/debt.h has the protocol.
+ * A removal in flight:
+ *   63           32 31       20 19       0
+ *   | incarnation  | slot + 1  | tag     |     0 = free; the upper two are the owner word; tag 0: every key */
+#define TIER_TAG_BITS 20u
+struct tier_shm {
+        /* What a look-up reads, and the removals below. */
+        _Atomic uint64_t debt;     /* removals that nobody can do any more, and that may not have been done */
+        _Atomic uint64_t paid;     /* the debt up to which all has been flushed; closed while it is less than debt */
+        _Atomic uint64_t flush_ns; /* somebody flushes: nobody else begins to before */
+        _Atomic uint32_t state;    /* enum server_state */
+        uint32_t         level;
+        uint64_t         id[2]; /* digest of kind, address and prefix */
+        uint64_t         spare0[2];
+        char             name[64]; /* kind and address, cut, NUL-terminated */
+
+        /* What an operator reads. */
+        _Atomic uint64_t hits, misses, errors, timeouts, skipped, sets, removes, promotions;
+        _Atomic uint64_t get_ns, get_ns_max; /* of hits and misses */
+        uint64_t         spare1[38];
+
+        _Alignas(64) _Atomic uint64_t removing[TIER_REMOVALS];
+};
+_Static_assert(sizeof(struct tier_shm) == 1024, "four tiers are a page");
+_Static_assert(offsetof(struct tier_shm, hits) == 128, "segment ABI");
+_Static_assert(offsetof(struct tier_shm, removing) == 512, "segment ABI");
+_Static_assert(PROCESS_MAX < 1u << (32 - TIER_TAG_BITS), "a process's slot fits into the word of a removal");
 
 /* ------------------------------------------------------------------------------------------------------- index */
 

@@ -194,6 +194,7 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->servers = (struct server_shm *)(l1->base + g->servers_at);
         l1->namespaces = (struct namespace_shm *)(l1->base + g->namespaces_at);
         l1->processes = (struct process_shm *)(l1->base + g->processes_at);
+        l1->tiers = (struct tier_shm *)(l1->base + g->tiers_at);
         l1->counters = (struct counters_shm *)(l1->base + g->counters_at);
         l1->logsegs = (struct logseg_shm *)(l1->base + g->logsegs_at);
         l1->index = (struct bucket_shm *)(l1->base + g->index_at);

@@ -51,6 +51,7 @@ struct l1 {
         struct segment_shm     *header;
         struct logseg_shm      *logsegs;
         struct process_shm     *processes;
+        struct tier_shm        *tiers;
         struct counters_shm    *counters;
         struct server_shm      *servers;
         struct namespace_shm   *namespaces;

@@ -41,18 +41,23 @@ struct process {
 
 /* --------------------------------------------------------------------------------------- times, hashes, lengths */
 
-static uint64_t process_now_ms(clockid_t clock)
+static uint64_t process_now_ns(void)
 {
         struct timespec ts;
 
-        clock_gettime(clock, &ts);
-        return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t process_now_ms(void)
+{
+        return process_now_ns() / 1000000;
 }
 
 /* Now is rounded down: what comes of it is early, not late. */
 static uint64_t process_deadline_ms(uint64_t ttl_ms)
 {
-        uint64_t now_ms = process_now_ms(CLOCK_MONOTONIC), last_ms = MT_TTL_NONE - 1;
+        uint64_t now_ms = process_now_ms(), last_ms = MT_TTL_NONE - 1;
 
         if (ttl_ms == MT_TTL_NONE)
                 return MT_TTL_NONE;
@@ -116,8 +121,8 @@ static void process_grow(struct process *p)
         free(p->bucket);
         p->bucket = bucket;
         p->buckets *= 2;
-        TAILQ_FOREACH(e, &p->age, age)
-        process_link(p, e);
+        for (e = TAILQ_FIRST(&p->age); e != NULL; e = TAILQ_NEXT(e, age))
+                process_link(p, e);
 }
 
 /* What stands under the key goes in any case, also if its successor is not taken. */
@@ -181,7 +186,7 @@ static enum mt_status process_get_with_ttl(void *self, struct mt_bytes key, stru
         struct process *p = self;
         struct entry   *e;
         enum mt_status  status = MT_MISS;
-        uint64_t        now_ms = process_now_ms(CLOCK_MONOTONIC);
+        uint64_t        now_ms = process_now_ms();
         char           *to;
 
         pthread_mutex_lock(&p->lock);
@@ -335,8 +340,8 @@ static enum mt_status process_open(const struct mt_backend_config *config, void 
         pthread_mutex_init(&p->lock, NULL);
         TAILQ_INIT(&p->age);
         p->buckets = PROCESS_BUCKETS;
-        /* Marks of an earlier object are void: there are fewer removals in a millisecond than 2^20. */
-        p->flushed = process_now_ms(CLOCK_REALTIME) << 20;
+        /* Marks of an earlier object are void: it was not removed from once a nanosecond. */
+        p->flushed = process_now_ns();
         *self = p;
         return MT_OK;
 }

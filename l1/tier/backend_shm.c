@@ -231,8 +231,6 @@ static enum mt_status shm_put(struct shm *s, struct mt_bytes key, struct mt_byte
         /* Void already: then nothing of what stands there is touched. */
         if (mark != NULL && (!shm_mark_find(s, id, &k.mark, &found) || found != *mark))
                 return MT_STALE;
-        if (value.ptr == NULL)
-                value = mt_bytes("", 0); /* L1 would take it for "no such key" */
         if (value.len > s->max_item_bytes) {
                 l1_remove(l1, k.data.hash);
                 return MT_REFUSED;

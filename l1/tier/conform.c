@@ -2,8 +2,6 @@
 #include "conform_run.h"
 
 #include "../base/clock.h"
-#include "builtin.h"
-#include "plugin.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -227,9 +225,9 @@ void *conform_open(struct conform_run *r, struct mt_bytes prefix)
 
         config.prefix = prefix;
         status = r->conform->backend->open(&config, &self, why);
-        if (status == MT_OK)
+        if (status == MT_OK && self != NULL)
                 return self;
-        conform_fail(r, "open: %s: %.200s", conform_word(status), why);
+        conform_fail(r, "open: %s: %.200s", conform_word(status), status == MT_OK ? "no object" : why);
         return NULL;
 }
 
@@ -241,22 +239,35 @@ void conform_close(struct conform_run *r, void **self)
 
 /* ----------------------------------------------------------------------------------------------------- the run */
 
-static void conform_run_one(struct conform_run *r, const struct conform_check *check, struct conform_count *count)
+/* False: it could not even be opened and emptied; then nothing else is worth a look. */
+static bool conform_run_one(struct conform_run *r, const struct conform_check *check, struct conform_count *count)
 {
+        bool ready = false;
+
         r->verdict = CONFORM_PASSED;
         snprintf(r->seen, sizeof r->seen, "as it should be");
         r->random = 1;
         r->self = conform_open(r, conform_prefix(r, "a:", r->prefix));
         if (r->self != NULL) {
-                if (conform_is(r, r->ops->cache.flush(r->self), MT_OK, "flush"))
+                ready = conform_is(r, r->ops->cache.flush(r->self), MT_OK, "flush of what is there from before");
+                if (ready)
                         check->run(r);
-                r->ops->cache.flush(r->self);
-                conform_close(r, &r->self);
+                if (r->self != NULL) {
+                        r->ops->cache.flush(r->self);
+                        conform_close(r, &r->self);
+                }
         }
         count->passed += r->verdict == CONFORM_PASSED;
         count->failed += r->verdict == CONFORM_FAILED;
         count->skipped += r->verdict == CONFORM_SKIPPED;
         r->conform->report(r->conform->arg, check->name, r->verdict, r->seen);
+        return ready;
+}
+
+static bool conform_is_asked_for(const struct conform *conform, const char *name)
+{
+        return (conform->only == NULL || strcmp(conform->only, name) == 0) &&
+               (conform->without == NULL || strcmp(conform->without, name) != 0);
 }
 
 struct conform_count conform_run(const struct conform *conform)
@@ -272,29 +283,26 @@ struct conform_count conform_run(const struct conform *conform)
         r.base = mt_bytes(base, len < (int)sizeof base ? (size_t)len : sizeof base - 1);
         for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
                 for (const struct conform_check *check = tables[i]; check->name != NULL; check++)
-                        if (conform->only == NULL || strcmp(conform->only, check->name) == 0)
-                                conform_run_one(&r, check, &count);
+                        if (conform_is_asked_for(conform, check->name) && !conform_run_one(&r, check, &count))
+                                return count;
         }
         return count;
 }
 
-bool conform_run_spec(struct mt_bytes text, const char *folder, bool quick, conform_report_f *report, void *arg,
-                      struct conform_count *count, char *why)
+bool conform_run_spec(struct mt_bytes text, const struct plugin_places *places, bool quick, conform_report_f *report,
+                      void *arg, struct conform_count *count, char why[MT_BACKEND_WHY_MAX])
 {
-        static struct spec         spec;
-        const struct plugin_places places = {folder, backends_built_in};
-        const struct mt_backend   *backend;
-        struct conform             conform = {.quick = quick, .report = report, .arg = arg};
-        const char                *fault = spec_parse(text, &spec);
+        struct conform conform = {.quick = quick, .report = report, .arg = arg};
+        struct spec    spec;
+        const char    *fault = spec_parse(text, &spec);
 
         if (fault != NULL) {
                 snprintf(why, MT_BACKEND_WHY_MAX, "%s", fault);
                 return false;
         }
-        backend = plugin_find(&spec, &places, why);
-        if (backend == NULL)
+        conform.backend = plugin_find(&spec, places, why);
+        if (conform.backend == NULL)
                 return false;
-        conform.backend = backend;
         conform.config = spec_config(&spec, mt_bytes("", 0), CONFORM_TIMEOUT_MS);
         *count = conform_run(&conform);
         return true;

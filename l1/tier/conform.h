@@ -9,7 +9,8 @@
 #ifndef MT_TIER_CONFORM_H
 #define MT_TIER_CONFORM_H
 
-#include "backend.h"
+#include "builtin.h"
+#include "plugin.h"
 
 enum conform_verdict {
         CONFORM_PASSED,
@@ -25,6 +26,7 @@ struct conform {
         struct mt_backend_config config;  /* as a tier would open it; timeout_ms is taken at its word */
         bool                     quick;   /* without what takes long or much: the key of 512 MB, values beyond 4 MiB */
         const char              *only;    /* that check alone; NULL: all */
+        const char              *without; /* all but that one; NULL: all */
         /* Stop the store itself (its server), and start it again, keeping or not what it held; true when it is done.
          * NULL: what needs them is skipped. */
         bool (*stop)(void *arg);
@@ -38,9 +40,9 @@ struct conform_count {
 };
 struct conform_count conform_run(const struct conform *conform);
 
-/* The same for a store as MTSHIM_TIERS would name it (spec.h), linked in, one of ours in the folder (NULL: see plugin.h),
- * or a plugin. False: it could not be loaded, why says so (MT_BACKEND_WHY_MAX bytes), and nothing was reported. */
-bool conform_run_spec(struct mt_bytes spec, const char *folder, bool quick, conform_report_f *report, void *arg,
-                      struct conform_count *count, char *why);
+/* The same for a store as MTSHIM_TIERS would name it (spec.h), found where plugin.h says; built_in may be
+ * backends_built_in, or a list of more. False: it could not be loaded, why says so, and nothing was reported. */
+bool conform_run_spec(struct mt_bytes spec, const struct plugin_places *places, bool quick, conform_report_f *report,
+                      void *arg, struct conform_count *count, char why[MT_BACKEND_WHY_MAX]);
 
 #endif

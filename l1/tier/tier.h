@@ -9,14 +9,15 @@
  *
  * Each tier has a thread of ours with a descriptor table of its own, in which its backend works (backend.h, Threads);
  * started when first needed, never under a sandbox, and gone in a child of fork, which opens its own. Callers wait
- * for it at most the tier's timeout. A tier that fails or is slow is skipped (a circuit breaker, half open after a while: one
- * call in a hundred milliseconds, then twice as long, to ten seconds).
+ * for it at most the tier's timeout. A tier that fails or is slow is skipped (a circuit breaker, half open after a
+ * while: one call in a hundred milliseconds, then twice as long, to ten seconds).
  *
- * What has been removed is never given out again, whatever fails: a removal that could not be done (the store is
- * down, or slow) closes the tier to all processes of the host until it has been done, or the whole tier been flushed; that is
+ * What has been removed is never given out again, whatever fails: a removal that could not be done (the store is down,
+ * or slow) closes the tier to all processes of the host until it has been done, or the whole tier been flushed; that is
  * remembered in the segment.
  *
- * All functions are thread-safe, keep errno, and cost microseconds. `tiers` may be NULL in all of them: there are none. */
+ * All functions are thread-safe, keep errno, and cost microseconds. `tiers` may be NULL in all of them: there are none.
+ */
 #ifndef MT_TIER_H
 #define MT_TIER_H
 
@@ -37,6 +38,8 @@ void tiers_attach(struct tiers *tiers, struct l1 *l1);
 void tiers_after_fork(struct tiers *tiers);
 /* No thread of ours runs in this process any more, or is started: before a sandbox. */
 void tiers_stop(struct tiers *tiers, uint64_t wait_ns);
+/* What is open is let go of, and opened anew when needed: the process has become somebody else (its uid). */
+void tiers_pause(struct tiers *tiers);
 
 /* A key of one server's database, as all tiers name it. */
 struct tier_key {
@@ -51,8 +54,8 @@ struct tier_found {
         uint8_t  level;   /* where it was found */
         bool     promote; /* this one is to be put back into Redis (one in N, of the tier where it was found) */
 };
-/* MT_OK: the value is in the sink, and tiers between are given it too (promotion, with what remains). MT_MISS: all tiers
- * that could be asked do not have it. MT_ERROR: none of them could be asked. */
+/* MT_OK: the value is in the sink, and tiers between are given it too (promotion, with what remains). MT_MISS: all
+ * tiers that could be asked do not have it. MT_ERROR: none of them could be asked. */
 enum mt_status tiers_get(struct tiers *tiers, const struct tier_key *key, struct mt_sink *out,
                          struct tier_found *found);
 
@@ -67,13 +70,25 @@ void tiers_mark(struct tiers *tiers, const struct tier_key *key, struct tier_mar
 unsigned tiers_set(struct tiers *tiers, const struct tier_key *key, struct mt_bytes value, uint64_t ttl_ms,
                    const struct tier_marks *marks);
 
-/* From every tier. When they return, tiers_get() of any process of this host does not find what was there before, and no
- * mark that was taken before is good. */
+/* From every tier; whoever overwrites a key removes it first, since a tiers_set() that fails leaves what was there.
+ * When they return, tiers_get() of any process of this host does not find what was there before, and no mark that was
+ * taken before is good. */
 void tiers_remove(struct tiers *tiers, const struct tier_key *key, size_t keys);
 /* Keys of one database that match; of every database known if database is TIER_EVERY_DATABASE. */
 #define TIER_EVERY_DATABASE UINT32_MAX
 void tiers_remove_pattern(struct tiers *tiers, struct mt_bytes server, uint32_t database, struct mt_bytes glob);
 void tiers_flush(struct tiers *tiers, struct mt_bytes server, uint32_t database);
+
+/* tiers_remove() in two steps, around the command that deletes: from begin to end no process of this host is given what
+ * the tiers have under these keys, and if this process is killed in between they are closed to all until flushed. Every
+ * begin has its end, also if the command failed. */
+struct tier_removal {
+        struct tier_shm *shm[TIER_MAX];
+        uint64_t         word[TIER_MAX];
+        int8_t           place[TIER_MAX];
+};
+void tiers_remove_begin(struct tiers *tiers, const struct tier_key *key, size_t keys, struct tier_removal *removal);
+void tiers_remove_end(struct tiers *tiers, const struct tier_key *key, size_t keys, const struct tier_removal *removal);
 
 /* For whoever prints: a row for each tier, host-wide, since the segment began. */
 struct tier_stats {
@@ -88,5 +103,7 @@ struct tier_stats {
 unsigned tiers_stats(struct tiers *tiers, const struct l1 *l1, struct tier_stats row[TIER_MAX]);
 /* Does the backend of that level answer? Asks it. */
 bool tiers_health(struct tiers *tiers, unsigned level);
+/* Kind and address of that level's store, as MTSHIM_TIERS has them; false: there is none. */
+bool tiers_named(const struct tiers *tiers, unsigned level, struct mt_bytes *kind, struct mt_bytes *address);
 
 #endif

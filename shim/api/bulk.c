@@ -129,9 +129,11 @@ static enum mtshim_status bulk_scan(struct api_call *call, struct bulk *bulk, st
         char               cursor[BULK_CURSOR_MAX] = "0";
         enum mtshim_status status;
 
+        api_remove_below(call, api_bytes(glob)); /* before, so that nothing is put back that is then passed over */
         do {
                 status = bulk_step(call, bulk, api_bytes(glob), cursor);
         } while (status == MTSHIM_OK && strcmp(cursor, "0") != 0);
+        api_remove_below(call, api_bytes(glob));
         if (status == MTSHIM_OK && call->c != NULL && call->c->announces)
                 status = api_tell(call, API_PATTERN, glob);
         return status;

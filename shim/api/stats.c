@@ -3,6 +3,8 @@
 
 #include "../runtime/runtime.h"
 
+#include "../../l1/tier/tier.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,7 +43,7 @@ API_EXPORT enum mtshim_status mtshim_stats(struct mtshim *m, struct mtshim_count
 
 /* --------------------------------------------------------------------------------------------------------- tiers */
 
-enum { STATS_ROWS = 2 };
+enum { STATS_ROWS = 2 + TIER_MAX };
 
 static void stats_of_l1(struct mtshim_tier *row)
 {
@@ -92,11 +94,37 @@ static void stats_of_redis(struct mtshim *m, struct mtshim_tier *row)
         api_end(&call);
 }
 
+static size_t stats_of_tiers(struct mtshim_tier *row)
+{
+        struct tier_stats tier[TIER_MAX];
+        unsigned          count = tiers_stats(runtime_tiers(), runtime_l1_now(), tier);
+
+        for (unsigned i = 0; i < count; i++) {
+                const struct tier_stats *t = &tier[i];
+
+                row[i] = (struct mtshim_tier){.level = t->level,
+                                              .down = t->closed || t->tripped,
+                                              .hits = t->hits,
+                                              .misses = t->misses,
+                                              .errors = t->errors,
+                                              .timeouts = t->timeouts,
+                                              .skipped = t->skipped,
+                                              .sets = t->sets,
+                                              .removes = t->removes,
+                                              .promotions = t->promotions,
+                                              .get_ns_mean = t->get_ns_mean,
+                                              .get_ns_max = t->get_ns_max};
+                _Static_assert(sizeof row->name == sizeof t->name, "names fit");
+                memcpy(row[i].name, t->name, sizeof t->name);
+        }
+        return count;
+}
+
 API_EXPORT enum mtshim_status mtshim_tier_stats(struct mtshim *m, struct mtshim_tier *tier, size_t size, size_t *rows)
 {
         struct mtshim_tier row[STATS_ROWS];
         enum mtshim_status status = api_check(m, NULL, 0);
-        size_t             count = STATS_ROWS;
+        size_t             count = 2;
 
         if (status != MTSHIM_OK)
                 return status;
@@ -105,6 +133,7 @@ API_EXPORT enum mtshim_status mtshim_tier_stats(struct mtshim *m, struct mtshim_
         memset(row, 0, sizeof row);
         stats_of_l1(&row[0]);
         stats_of_redis(m, &row[1]);
+        count += stats_of_tiers(&row[2]);
         for (size_t i = 0; i < count && i < *rows; i++)
                 memcpy((char *)tier + i * size, &row[i], size);
         *rows = count;

@@ -4,6 +4,7 @@
 #include "../runtime/runtime.h"
 
 #include "../../invalidation/invalidation.h"
+#include "../../l1/tier/tier.h"
 
 struct tell {
         struct api_call   *call;
@@ -77,6 +78,22 @@ API_EXPORT enum mtshim_status mtshim_update_and_broadcast(struct mtshim *m, stru
         return status;
 }
 
+static bool tell_below(const struct api_call *call, struct mt_bytes key, struct tier_key *named)
+{
+        if (call->c == NULL || !call->c->endpoint.known || runtime_tiers() == NULL)
+                return false;
+        *named = (struct tier_key){mt_bytes_of(call->c->endpoint.id.address), call->m->database, key};
+        return true;
+}
+
+void api_remove_below(struct api_call *call, struct mt_bytes glob)
+{
+        struct tier_key named;
+
+        if (tell_below(call, glob, &named))
+                tiers_remove_pattern(runtime_tiers(), named.server, named.database, glob);
+}
+
 /* By whatever address it is known here. */
 static void tell_clear_here(struct api_call *call, struct mt_bytes key)
 {
@@ -101,16 +118,21 @@ static void tell_clear_matching(struct api_call *call, struct mt_bytes glob)
 static enum mtshim_status tell_invalidate(struct mtshim *m, struct mtshim_bytes what, enum api_message message)
 {
         struct api_call    call;
+        struct tier_key    named;
         enum mtshim_status status = api_check(m, &what, 1);
 
         if (status == MTSHIM_OK)
                 status = api_begin(&call, m);
         if (status != MTSHIM_OK)
                 return status;
-        if (message == API_PATTERN)
+        if (message == API_PATTERN) {
+                api_remove_below(&call, api_bytes(what));
                 tell_clear_matching(&call, api_bytes(what));
-        else
+        } else {
+                if (tell_below(&call, api_bytes(what), &named))
+                        tiers_remove(runtime_tiers(), &named, 1);
                 tell_clear_here(&call, api_bytes(what));
+        }
         status = api_tell(&call, message, what);
         api_end(&call);
         return status;

@@ -17,10 +17,11 @@ enum { DOCTOR_FAILS_MAX = 100 };
 void doctor_row(struct doctor *d, enum doctor_state state, const char *what, const char *advice, const char *detail,
                 ...)
 {
-        static const char *const words[] = {[DOCTOR_OK] = "ok", [DOCTOR_WARN] = "warn", [DOCTOR_FAIL] = "FAIL"};
-        va_list                  args;
+        static const char *const words[] = {
+                [DOCTOR_OK] = "ok", [DOCTOR_WARN] = "warn", [DOCTOR_FAIL] = "FAIL", [DOCTOR_SKIP] = "skip"};
+        va_list args;
 
-        printf("%-5s %-12s ", words[state], what);
+        printf("%-5s %-14s ", words[state], what);
         va_start(args, detail);
         vprintf(detail, args);
         va_end(args);
@@ -135,46 +136,59 @@ static bool doctor_is_pid(const char *text, pid_t *pid)
         return why == NULL;
 }
 
-static unsigned doctor_ask(struct doctor *d, const char *server, const char *subject)
+/* What is asked about, beside this host. */
+struct doctor_subject {
+        const char *server, *program, *backend;
+        bool        quick;
+};
+
+static void doctor_ask(struct doctor *d, const struct doctor_subject *subject)
 {
         pid_t pid;
 
+        if (subject->backend) {
+                doctor_backend(d, subject->backend, subject->quick);
+                return;
+        }
         doctor_library(d);
         doctor_options(d);
-        if (subject && doctor_is_pid(subject, &pid))
+        if (subject->program && doctor_is_pid(subject->program, &pid))
                 doctor_process(d, pid);
-        else if (subject)
-                doctor_program(d, subject);
-        else if (!server)
+        else if (subject->program)
+                doctor_program(d, subject->program);
+        else if (!subject->server)
                 doctor_host(d);
-        if (server)
-                doctor_server(d, server);
-        return d->fails > DOCTOR_FAILS_MAX ? DOCTOR_FAILS_MAX : d->fails;
+        if (subject->server)
+                doctor_server(d, subject->server);
 }
 
 int doctor_command(int argc, char **argv)
 {
         static const struct option long_options[] = {
-                {"server", required_argument, NULL, 'S'},
-                {"segment", required_argument, NULL, 's'},
-                {"help", no_argument, NULL, 'h'},
-                {0},
+                {"server", required_argument, NULL, 'S'},  {"segment", required_argument, NULL, 's'},
+                {"backend", required_argument, NULL, 'B'}, {"quick", no_argument, NULL, 'q'},
+                {"help", no_argument, NULL, 'h'},          {0},
         };
-        static struct doctor d;
-        const char          *server = NULL;
-        int                  c;
+        static struct doctor  d;
+        struct doctor_subject subject = {0};
+        int                   c;
 
         while ((c = getopt_long(argc, argv, "s:h", long_options, NULL)) != -1) {
                 switch (c) {
-                case 'S': server = optarg; break;
+                case 'S': subject.server = optarg; break;
                 case 's': d.segment = optarg; break;
+                case 'B': subject.backend = optarg; break;
+                case 'q': subject.quick = true; break;
                 case 'h': return ctl_help(argv[0]);
                 default: return ctl_usage(argv[0]);
                 }
         }
-        if (argc - optind > 1)
+        subject.program = argv[optind];
+        if (argc - optind > 1 || (subject.quick && !subject.backend) ||
+            (subject.backend && (subject.program || subject.server)))
                 return ctl_usage(argv[0]);
         setlinebuf(stdout);       /* a server that does not answer takes its time */
         signal(SIGPIPE, SIG_IGN); /* one that closes is a row */
-        return (int)doctor_ask(&d, server, argv[optind]);
+        doctor_ask(&d, &subject);
+        return (int)(d.fails > DOCTOR_FAILS_MAX ? DOCTOR_FAILS_MAX : d.fails);
 }

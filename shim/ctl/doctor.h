@@ -1,4 +1,4 @@
-/* doctor.h - the rows of `mtshim doctor`, and the four places that they come from. */
+/* doctor.h - the rows of `mtshim doctor`, and the five places that they come from. */
 #ifndef MT_CTL_DOCTOR_H
 #define MT_CTL_DOCTOR_H
 
@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-enum doctor_state { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
+enum doctor_state { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL, DOCTOR_SKIP };
 
 struct doctor {
         unsigned       fails;
@@ -29,5 +29,7 @@ void doctor_server(struct doctor *d, const char *address);
 void doctor_program(struct doctor *d, const char *name);
 /* A process that runs: is it served, and if not, why. */
 void doctor_process(struct doctor *d, pid_t pid);
+/* A store, as MTSHIM_TIERS names it: a row for each check of l1/tier/conform.h, then how many there were. */
+void doctor_backend(struct doctor *d, const char *spec, bool quick);
 
 #endif

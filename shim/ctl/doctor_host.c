@@ -1,9 +1,13 @@
 /* doctor_host.c - owns the rows about this host: memory, the segment and what it has been through. */
 #include "doctor.h"
 
+#include "../../invalidation/invalidation.h"
+#include "../../l1/tier/tier.h"
+
 #include <errno.h>
 #include <linux/magic.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -117,11 +121,39 @@ static unsigned doctor_segment_others(struct doctor *d, const char *in_use)
         return others;
 }
 
+/* Each tier that MTSHIM_TIERS names: can it be loaded and opened here, and does its store answer? */
+static void doctor_tiers(struct doctor *d)
+{
+        char            folder[PATH_MAX];
+        struct tiers   *tiers;
+        struct mt_bytes kind, address;
+
+        if (d->options.tiers[0] == '\0')
+                return;
+        invalidation_loaded(); /* a container's filter is not this program's doing */
+        snprintf(folder, sizeof folder, "%s", d->library);
+        if (folder[0] != '\0')
+                *strrchr(folder, '/') = '\0';
+        tiers = tiers_create(d->options.tiers, folder[0] != '\0' ? folder : NULL);
+        for (unsigned level = TIER_FIRST; level <= TIER_LAST; level++) {
+                if (!tiers_named(tiers, level, &kind, &address))
+                        continue;
+                if (tiers_health(tiers, level))
+                        doctor_row(d, DOCTOR_OK, "tier", NULL, "L%u, %s:%s answers", level, kind.ptr,
+                                   ctl_printable(address.ptr));
+                else
+                        doctor_row(d, DOCTOR_WARN, "tier", "GETs are answered without it", "L%u, %s:%s does not answer",
+                                   level, kind.ptr, ctl_printable(address.ptr));
+        }
+        tiers_stop(tiers, NS_PER_S);
+}
+
 void doctor_host(struct doctor *d)
 {
         struct l1_totals totals;
 
         doctor_preload(d, getenv("LD_PRELOAD"));
+        doctor_tiers(d);
         struct l1 *l1 = ctl_open(&d->options, d->segment, false);
 
         if (!l1) {

@@ -42,9 +42,13 @@ static const struct ctl_command ctl_commands[] = {
          "  -v, --verbose   also what each option means and takes\n"
          "\n"
          "Exit status 1: an option is bad; a line on stderr names it.\n"},
-        {"doctor", doctor_command, "[-s segment] [--server ADDRESS] [PROGRAM | PID]", "is it well, and if not, why",
+        {"doctor", doctor_command, "[-s segment] [--server ADDRESS] [PROGRAM | PID] | --backend SPEC [--quick]",
+         "is it well, and if not, why",
          "  --server ADDRESS    look at this Redis server: host:port or the path of its socket\n"
          "  -s, --segment NAME  look at this segment instead of MTSHIM_SEGMENT\n"
+         "  --backend SPEC      put a store through what every store must pass: kind:address?name=value, as in\n"
+         "                      MTSHIM_TIERS, or plugin:/path.so; under keys of its own, which it removes again\n"
+         "  --quick             without a key of 512 MB and values beyond 4 MiB\n"
          "\n"
          "Without PROGRAM and PID: this host, its segment, the servers that it names. A program is read, never run.\n"
          "The exit status is the number of FAIL rows, at most 100.\n"},

@@ -3,6 +3,8 @@
 #include "ctl.h"
 #include "json.h"
 
+#include "../../l1/tier/tier.h"
+
 #include <err.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -51,6 +53,32 @@ static void stat_json_server(struct json *j, const struct ctl_server *s)
         json_object_end(j);
 }
 
+static void stat_json_tiers(struct json *j, const struct stat_view *v)
+{
+        struct tier_stats row[TIER_MAX];
+        unsigned          n = tiers_stats(NULL, v->l1, row);
+
+        json_array_begin(j, "tiers");
+        for (unsigned i = 0; i < n; i++) {
+                json_object_begin(j, NULL);
+                json_number(j, "level", row[i].level);
+                json_string(j, "store", row[i].name);
+                json_bool(j, "closed", row[i].closed);
+                json_number(j, "hits", row[i].hits);
+                json_number(j, "misses", row[i].misses);
+                json_number(j, "errors", row[i].errors);
+                json_number(j, "timeouts", row[i].timeouts);
+                json_number(j, "skipped", row[i].skipped);
+                json_number(j, "sets", row[i].sets);
+                json_number(j, "removes", row[i].removes);
+                json_number(j, "promotions", row[i].promotions);
+                json_number(j, "get_ns_mean", row[i].get_ns_mean);
+                json_number(j, "get_ns_max", row[i].get_ns_max);
+                json_object_end(j);
+        }
+        json_array_end(j);
+}
+
 static bool stat_json(const struct stat_view *v)
 {
         const struct l1_totals *t = &v->totals;
@@ -66,6 +94,7 @@ static bool stat_json(const struct stat_view *v)
                 if (ctl_server_read(v->l1, i, &v->options, &server))
                         stat_json_server(&j, &server);
         json_array_end(&j);
+        stat_json_tiers(&j, v);
         json_object_begin(&j, "bypassed");
         stat_json_counters(&j, v, "bypass");
         json_object_end(&j);
@@ -143,6 +172,24 @@ static void stat_text_servers(const struct stat_view *v)
         }
 }
 
+static void stat_text_tiers(const struct stat_view *v)
+{
+        struct tier_stats row[TIER_MAX];
+        unsigned          n = tiers_stats(NULL, v->l1, row);
+
+        if (n > 0)
+                printf("\ntiers below Redis\n");
+        for (unsigned i = 0; i < n; i++)
+                printf("  L%u %-12s %llu hits, %llu misses, %llu errors, %llu timeouts, %llu skipped, %llu sets, "
+                       "%llu removes, %llu promotions, a look-up %.1f us, at most %.1f%s\n",
+                       row[i].level, ctl_printable(row[i].name), (unsigned long long)row[i].hits,
+                       (unsigned long long)row[i].misses, (unsigned long long)row[i].errors,
+                       (unsigned long long)row[i].timeouts, (unsigned long long)row[i].skipped,
+                       (unsigned long long)row[i].sets, (unsigned long long)row[i].removes,
+                       (unsigned long long)row[i].promotions, (double)row[i].get_ns_mean / NS_PER_US,
+                       (double)row[i].get_ns_max / NS_PER_US, row[i].closed ? "; closed, a removal is owed" : "");
+}
+
 static double stat_percent(uint64_t part, uint64_t whole)
 {
         return whole > 0 ? 100.0 * (double)part / (double)whole : 0.0;
@@ -174,6 +221,7 @@ static void stat_text(const struct stat_view *v)
         stat_text_counters(v, "bypass", "bypassed: GETs that went to Redis unasked", false);
         stat_text_counters(v, "error", "errors", false);
         stat_text_servers(v);
+        stat_text_tiers(v);
 }
 
 int stat_command(int argc, char **argv)

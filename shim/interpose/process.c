@@ -2,7 +2,7 @@
  *   setuid and its kin    another user's segment must be let go of
  *   prctl                 a seccomp filter may forbid, and punish, what our thread does
  *   unshare, setns        the same address is another server there, and some need a process of one thread
- *   pthread_exit          from the main thread: the process ends when its other threads do, and ours is not one of them
+ *   pthread_exit          from the main thread: the process ends when its other threads do, and ours are not among them
  * Raw system calls pass these doors by; the effective uid is compared again at each connect. */
 #include "../runtime/runtime.h"
 
@@ -93,8 +93,10 @@ MT_EXPORT int setns(int fd, int type)
 
 MT_EXPORT void pthread_exit(void *value)
 {
-        if (syscall(SYS_gettid) == getpid())
+        if (syscall(SYS_gettid) == getpid()) {
                 invalidation_stop(INVALIDATION_FOREVER, 0);
+                tiers_stop(runtime.tiers, 0);
+        }
         PROCESS_NEXT(pthread_exit)(value);
         abort(); /* it does not return */
 }

@@ -97,6 +97,7 @@ static int runtime_setup(void)
         runtime_uid = geteuid();
         runtime_pid = getpid();
         runtime_configure_invalidation();
+        runtime.tiers = tiers_create(runtime.options.tiers, NULL);
         return RUNTIME_READY;
 }
 
@@ -200,6 +201,16 @@ struct l1 *runtime_l1_at_once(void)
         return runtime_l1_waiting(RUNTIME_AT_ONCE);
 }
 
+struct tiers *runtime_tiers(void)
+{
+        struct l1 *l1 = runtime.tiers != NULL ? runtime_l1_now() : NULL;
+
+        /* A segment that was given up has been let go of there; before a sandbox it is kept: debts can be left. */
+        if (l1 != NULL)
+                tiers_attach(runtime.tiers, l1);
+        return runtime.tiers;
+}
+
 static MT_COLD void runtime_look_for_agent(void)
 {
         const struct l1_config config = runtime_segment_config();
@@ -256,6 +267,7 @@ void runtime_after_fork(void)
                 if (l1 != NULL)
                         l1_after_fork(l1);
                 invalidation_after_fork();
+                tiers_after_fork(runtime.tiers);
                 if (runtime.on_fork != NULL)
                         runtime.on_fork();
                 *(volatile uint64_t *)(uintptr_t)runtime.alive = 1;
@@ -288,6 +300,8 @@ void runtime_check_uid(void)
                          RUNTIME_USERS_MAX);
                 mt_store_release(&runtime_state, RUNTIME_OFF);
         }
+        tiers_attach(runtime.tiers, NULL);
+        tiers_pause(runtime.tiers); /* opened by somebody else */
         if (old != NULL) {
                 invalidation_stop(INVALIDATION_PAUSE, 0);
                 l1_abandon(old);
@@ -312,6 +326,7 @@ void runtime_seal_off(void)
                 mt_store_relaxed(&runtime_retry_ns, UINT64_MAX);
                 atomic_store(&runtime_segment, NULL);
                 invalidation_stop(INVALIDATION_FOREVER, RUNTIME_SEAL_WAIT_NS);
+                tiers_stop(runtime.tiers, RUNTIME_SEAL_WAIT_NS);
                 log_line(LOG_INFO, "the program enters a sandbox or other namespaces: nothing is cached from here on");
         } else {
                 mt_store_release(&runtime_state, RUNTIME_OFF);

@@ -4,6 +4,7 @@
 
 #include "../../l1/base/options.h"
 #include "../../l1/l1.h"
+#include "../../l1/tier/tier.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@ struct runtime {
         struct options   options;
         _Atomic uint64_t window_ns; /* of invalidation_fresh(); 0: nothing is fresh */
         _Atomic bool     trust_ttl; /* connections that trust times to live may (MTSHIM_INVALIDATION, _FALLBACK) */
+        struct tiers    *tiers;     /* NULL: none; runtime_tiers() is what others ask */
         void (*on_fork)(void);      /* set once by the room above; called in a child, which has one thread */
         const uint64_t *alive;      /* one word of a page that a fork wipes: 0 there means that we are a child */
 };
@@ -42,6 +44,9 @@ uint64_t runtime_waits(void);
 void     runtime_waited(uint64_t began_ns);
 /* The one attached at this moment, or NULL; no side effects. */
 struct l1 *runtime_l1_now(void);
+
+/* The tiers below Redis, with the segment that is attached at this moment; NULL: there are none. */
+struct tiers *runtime_tiers(void);
 
 /* Are we the child of a fork that has not been noticed yet? Asked on every request: one load. */
 static inline bool runtime_forked(void)

@@ -44,6 +44,7 @@ await 10 waits || { show "$T/play.out"; fail "the program does not get so far"; 
 "$CTL" stat -j >"$T/json" 2>"$T/err" || { show "$T/err"; fail "stat -j"; }
 [ ! -s "$T/err" ] || fail "it writes to stderr"
 "$JSON" <"$T/json" || { show "$T/json"; fail "this is no JSON"; }
+grep -q '"tiers": \[\]' "$T/json" || { show "$T/json"; fail "no empty list of tiers"; }
 ok "it is JSON"
 # value NAME; at_least NAME N; is NAME VALUE
 value() {

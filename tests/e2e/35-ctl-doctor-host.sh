@@ -44,6 +44,15 @@ ok "options"
 by env LD_PRELOAD=libc.so.6 "$CTL" doctor
 row warn preload libc.so.6
 ok "an existing preload"
+by env MTSHIM_TIERS='l3=process;l4=nosuch:/x;l9=process;l5=process?colour=red' "$CTL" doctor
+row ok tier 'L3, process: answers'
+row warn tier 'L4, nosuch:/x does not answer'
+row warn tier 'L5, process: does not answer'
+grep -q "MTSHIM_TIERS: l4=nosuch:/x is not used: .*libmtshim-nosuch.so" err || { show err; fail "why L4 is not used"; }
+grep -q "MTSHIM_TIERS: l5=process: is not used: .*colour" err || { show err; fail "why L5 is not used"; }
+grep -q "MTSHIM_TIERS: 'l9=process' is left out: its level is not within 3..8" err || { show err; fail "level 9"; }
+[ "$(grep -c . err)" -eq 3 ] || { show err; fail "not one line each"; }
+ok "further tiers"
 
 in_tmpfs() { # SIZE: doctor in a mount namespace of its own, where /dev/shm has that size
         # shellcheck disable=SC2016

@@ -39,6 +39,7 @@ enum { BED_EMPTY, BED_FULL };
         PART(servers, g->servers_at, SERVER_MAX * sizeof(struct server_shm), sizeof(struct server_shm))                \
         PART(namespaces, g->namespaces_at, NAMESPACE_MAX * sizeof(struct namespace_shm), sizeof(struct namespace_shm)) \
         PART(processes, g->processes_at, PROCESS_MAX * sizeof(struct process_shm), sizeof(struct process_shm))         \
+        PART(tiers, g->tiers_at, TIER_SHM_MAX * sizeof(struct tier_shm), sizeof(struct tier_shm))                      \
         PART(counters, g->counters_at, COUNTERS_MAX * sizeof(struct counters_shm), sizeof(struct counters_shm))        \
         PART(logsegs, g->logsegs_at, g->logseg_count * sizeof(struct logseg_shm), sizeof(struct logseg_shm))           \
         PART(index, g->index_at, g->bucket_count * sizeof(struct bucket_shm), sizeof(struct bucket_shm))               \

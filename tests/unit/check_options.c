@@ -198,7 +198,7 @@ END_TEST
 /* The layer below holds, and the line says where the bad value stands. */
 START_TEST(bad_values_in_the_file)
 {
-        static const char conf[] = "l1_ttl=10s\nl1_size=1\nnonsense\ntiers=l3\nconf=/x\n=1\nabort = 1\n";
+        static const char conf[] = "l1_ttl=10s\nl1_size=1\nnonsense\nverify_server=1\nconf=/x\n=1\nabort = 1\n";
         char              expected[1024];
 
         write_conf(conf, sizeof conf - 1);
@@ -207,7 +207,7 @@ START_TEST(bad_values_in_the_file)
         snprintf(expected, sizeof expected,
                  "MTSHIM_L1_SIZE='1' (%1$s, line 2) is not a size within 2M..1T; '64M' is used\n"
                  "nonsense (%1$s, line 3) is no option, ignored\n"
-                 "tiers (%1$s, line 4) is not in this version, ignored\n"
+                 "verify_server (%1$s, line 4) is not in this version, ignored\n"
                  "conf (%1$s, line 5) is no option, ignored\n"
                  " (%1$s, line 6) is no option, ignored\n"
                  "abort (%1$s, line 7) is no option, ignored\n"

@@ -5,9 +5,6 @@
  * closing what was copied releases none. */
 #include "thread.h"
 
-#include "../l1/base/assert.h"
-#include "../l1/base/atomic.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -82,7 +80,7 @@ bool thread_permitted(void)
                thread_count_filters() == thread_filters_at_load;
 }
 
-static bool thread_create(void *(*body)(void *), size_t stack_size)
+static bool thread_create(void *(*body)(void *), void *arg, size_t stack_size)
 {
         pthread_attr_t attr;
         pthread_t      thread;
@@ -92,12 +90,12 @@ static bool thread_create(void *(*body)(void *), size_t stack_size)
                 return false;
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
         created = (stack_size == 0 || pthread_attr_setstacksize(&attr, stack_size) == 0) &&
-                  pthread_create(&thread, &attr, body, NULL) == 0;
+                  pthread_create(&thread, &attr, body, arg) == 0;
         pthread_attr_destroy(&attr);
         return created;
 }
 
-bool thread_start(void *(*body)(void *))
+bool thread_start(void *(*body)(void *), void *arg)
 {
         int      saved = errno;
         long     least = sysconf(_SC_THREAD_STACK_MIN);
@@ -109,7 +107,7 @@ bool thread_start(void *(*body)(void *))
         pthread_sigmask(SIG_SETMASK, &all, &before);
         /* The program's thread-local variables are carved from the same stack: where they leave no room, the program's
          * own default size does. */
-        started = thread_create(body, stack_size) || thread_create(body, 0);
+        started = thread_create(body, arg, stack_size) || thread_create(body, arg, 0);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         errno = saved;
         return started;

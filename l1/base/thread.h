@@ -1,6 +1,6 @@
 /* thread.h - one thread of ours in somebody else's program, and what it may not disturb there. */
-#ifndef MT_INVALIDATION_THREAD_H
-#define MT_INVALIDATION_THREAD_H
+#ifndef MT_BASE_THREAD_H
+#define MT_BASE_THREAD_H
 
 #include <stdbool.h>
 
@@ -8,8 +8,8 @@
 void thread_loaded(void);
 /* False: the program has confined itself since (seccomp), and a thread of ours would be the one to break its rules. */
 bool thread_permitted(void);
-/* Detached, all signals blocked, on a small stack. errno kept. */
-bool thread_start(void *(*body)(void *));
+/* body(arg): detached, all signals blocked, on a small stack. errno kept. */
+bool thread_start(void *(*body)(void *), void *arg);
 
 /* From inside: a name, no cancellation, and a descriptor table of its own with nothing of the program's in it: the
  * program's closefrom() does not close our sockets, our writes never reach a reused descriptor, and a pipe of the
