@@ -59,6 +59,7 @@ CTL_C   := $(sort $(wildcard shim/ctl/*.c))
 CORE_C  := $(filter-out shim/interpose/%,$(LIB_C)) $(TIER_C)
 UNIT_C  := $(sort $(wildcard tests/unit/check_*.c))
 PROGS_C := $(sort $(wildcard tests/progs/*.c))
+API_C   := $(sort $(wildcard tests/progs/api/*.c tests/progs/api/*.cc))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
@@ -171,9 +172,7 @@ UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
 ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
 PROGS   := $(patsubst tests/progs/%.c,$(BUILD)/progs/%,$(filter-out tests/progs/tls_%,$(PROGS_C))) # 0.14 has no TLS
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
-# Programs of the C interface: linked to the library, and to hiredis only if they say so ("// build:").
-API_C   := $(sort $(wildcard tests/progs/api/*.c tests/progs/api/*.cc))
-# The one that reads the structs of hiredis itself.
+# One program of the C interface reads the structs of hiredis itself.
 API_B   := $(BUILD)/progs-1.2/api_both
 API     := $(patsubst tests/progs/api/%,$(BUILD)/progs/%,$(basename $(API_C)))
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)

@@ -14,19 +14,20 @@
  *      }
  *
  * The same library that is preloaded, and the same cache: what is read here is answered from L1, the shared memory of
- * the host, as in a preloaded program, with the same promises (bounded staleness, a handle reads its own writes, nothing
- * outlives its time to live), and the rules and limits that the MTSHIM_* options set. A hiredis (0.13 to 1.x) must be on
- * the machine: the one that the program has is used, else the newest that the loader finds. A program that uses hiredis
- * itself is linked with -lmtshim before -lhiredis, or preloaded: then its own GETs are answered from L1 too.
+ * the host, as in a preloaded program, with the same promises (bounded staleness, a handle reads its own writes,
+ * nothing outlives its time to live), and the rules and limits that the MTSHIM_* options set. A hiredis (0.13 to 1.x)
+ * must be on the machine: the one that the program has is used, else the newest that the loader finds. A program that
+ * uses hiredis itself is linked with -lmtshim before -lhiredis, or preloaded: then its own GETs are answered from L1
+ * too.
  *
  * Threads: any thread may call anything with the same handle at once, but mtshim_close(). A call takes a connection of
  * the handle's for itself, and makes one when all are in use. Signals: none of this in a handler.
  * Fork: a child may go on with the handle; it gets connections of its own.
- * Bytes: keys, patterns and values are any bytes, the empty ones and NUL included; nothing is kept of what is passed in.
- * Times to live are in milliseconds. errno is left as it was.
+ * Bytes: keys, patterns and values are any bytes, the empty ones and NUL included; nothing is kept of what is passed
+ * in. Times to live are in milliseconds. errno is left as it was.
  *
- * Errors: every function says how it went; mtshim_error() has one sentence more about the calling thread's last failure.
- * A miss is no error, and an error is never a miss. */
+ * Errors: every function says how it went; mtshim_error() has one sentence more about the calling thread's last
+ * failure. A miss is no error, and an error is never a miss. */
 #ifndef MTSHIM_H
 #define MTSHIM_H
 
@@ -87,9 +88,9 @@ void mtshim_free(void *data);
 
 /* --------------------------------------------------------------------------------------------------- open and close */
 
-/* An MTSHIM_* option of this process, as in the file of MTSHIM_CONF: ("l1_size", "256M"). Before anything in the process
- * has used mtshim or hiredis: they are read once. What an operator says, by the environment or that file, goes before
- * it. MTSHIM_INVALID: no such option, or no such value, or it is too late. Not thread-safe. */
+/* An MTSHIM_* option of this process, as in the file of MTSHIM_CONF: ("l1_size", "256M"). Before anything in the
+ * process has used mtshim or hiredis: they are read once. What an operator says, by the environment or that file, goes
+ * before it. MTSHIM_INVALID: no such option, or no such value, or it is too late. Not thread-safe. */
 enum mtshim_status mtshim_configure(const char *name, const char *value);
 
 /* Puts the password into to[0..room), and returns its length; 0: it cannot be had, and nothing is connected. Called in
@@ -147,8 +148,8 @@ enum mtshim_status mtshim_get_into(struct mtshim *m, struct mtshim_bytes key, vo
 enum mtshim_status mtshim_get_with_ttl(struct mtshim *m, struct mtshim_bytes key, struct mtshim_value *value,
                                        uint64_t *ttl_ms);
 
-/* With MTSHIM_TTL_DEFAULT_MS: five minutes. All of these return when the server has the value, and no later read on this
- * host gets an older one from L1. */
+/* With MTSHIM_TTL_DEFAULT_MS: five minutes. All of these return when the server has the value, and no later read on
+ * this host gets an older one from L1. */
 enum mtshim_status mtshim_set(struct mtshim *m, struct mtshim_bytes key, struct mtshim_bytes value);
 /* 0 is over at once: it removes the key. Up to 2^53 ms; MTSHIM_TTL_NONE for ever. */
 enum mtshim_status mtshim_set_with_ttl(struct mtshim *m, struct mtshim_bytes key, struct mtshim_bytes value,
@@ -172,11 +173,11 @@ enum mtshim_status mtshim_remove(struct mtshim *m, struct mtshim_bytes key);
 
 /* ---------------------------------------------------------------------------------------------------- many keys */
 
-/* *removed (NULL: not asked for) is how many there were. Done in pieces of 1000 keys: with an error some may be gone. */
+/* *removed (NULL: not asked for) is how many there were. Done in pieces of 1000: with an error some may be gone. */
 enum mtshim_status mtshim_remove_bulk(struct mtshim *m, const struct mtshim_bytes *key, size_t keys, size_t *removed);
 /* All keys of this database that match a Redis glob (* ? [a-z] [^x] \x). SCAN in steps of 1000 and UNLINK, by this
- * caller alone: no other host scans, each is told of what was removed. A key that was there all the time is removed; one
- * that is made meanwhile perhaps. With an error some may be gone. */
+ * caller alone: no other host scans, each is told of what was removed. A key that was there all the time is removed;
+ * one that is made meanwhile perhaps. With an error some may be gone. */
 enum mtshim_status mtshim_remove_pattern(struct mtshim *m, struct mtshim_bytes glob, size_t *removed);
 
 /* ---------------------------------------------------------------------------------------------- compute it once */
@@ -189,14 +190,15 @@ typedef enum mtshim_status mtshim_compute_f(void *arg, struct mtshim_bytes key, 
 /* The value from L1 or Redis; where there is none, compute it, set it with ttl_ms, return it. Of all threads and
  * processes of this host (with one MTSHIM_SEGMENT) that want it, one computes; the others wait and share it, at most
  * wait_ms for one who computes: if he is killed another takes his place within 50 ms, if he is stopped or slow after
- * wait_ms, and who was replaced stores nothing. After twice wait_ms a caller computes for himself. What compute returned
- * is returned (another waiting caller then computes in turn). Where the value was computed and could not be stored it is
- * returned with MTSHIM_OK all the same. If the server cannot be asked, MTSHIM_ERROR; compute is not called. Where there
- * is no L1, and when 64 values are being computed on the host already, this goes for the threads of the process. */
+ * wait_ms, and who was replaced stores nothing. After twice wait_ms a caller computes for himself. What compute
+ * returned is returned (another waiting caller then computes in turn). Where the value was computed and could not be
+ * stored it is returned with MTSHIM_OK all the same. If the server cannot be asked, MTSHIM_ERROR; compute is not
+ * called. Where there is no L1 all this goes for the threads of the process; where 64 values are being computed on the
+ * host already, a caller computes for himself. */
 enum mtshim_status mtshim_get_or_compute(struct mtshim *m, struct mtshim_bytes key, uint64_t ttl_ms, unsigned wait_ms,
                                          mtshim_compute_f *compute, void *arg, struct mtshim_value *value);
 
-/* ---------------------------------------------------------------------------------------------------- telling others */
+/* --------------------------------------------------------------------------------------------------- telling others */
 
 /* As mtshim_set_with_ttl(), and an Update message (MESSAGES.md): where the writes of the process are announced anyway
  * (MTSHIM_INVALIDATION=pubsub or stream) that is the one that every write has behind it; else one more, by PUBLISH on
@@ -204,11 +206,12 @@ enum mtshim_status mtshim_get_or_compute(struct mtshim *m, struct mtshim_bytes k
 enum mtshim_status mtshim_update_and_broadcast(struct mtshim *m, struct mtshim_bytes key, struct mtshim_bytes value,
                                                uint64_t ttl_ms);
 /* A Remove, or a RemovePattern message, sent as above, and what L1 of this host and the tiers below Redis have of it is
- * cleared. The value in Redis stays: the next read finds it there. Needed where something has changed that Redis does not know of. */
+ * cleared. The value in Redis stays: the next read finds it there. Needed where something has changed that Redis does
+ * not know of. */
 enum mtshim_status mtshim_invalidate(struct mtshim *m, struct mtshim_bytes key);
 enum mtshim_status mtshim_invalidate_pattern(struct mtshim *m, struct mtshim_bytes glob);
 
-/* -------------------------------------------------------------------------------------------------------- statistics */
+/* ------------------------------------------------------------------------------------------------------- statistics */
 
 /* Counted on this host by all that use the segment, since it was made, but for what is said to be of the handle. */
 struct mtshim_counts {
@@ -237,7 +240,7 @@ struct mtshim_tier {
  * the segment was made; of level 2 hits, misses and errors are what the server says of all its clients (INFO). */
 enum mtshim_status mtshim_tier_stats(struct mtshim *m, struct mtshim_tier *tier, size_t size, size_t *rows);
 
-/* ----------------------------------------------------------------------------------------------------------- streams */
+/* ---------------------------------------------------------------------------------------------------------- streams */
 
 /* One field of an entry. */
 struct mtshim_field {

@@ -7,10 +7,10 @@
  * A key counts with the turn under which it was said alone, so that a place that changes hands has none for a moment,
  * never the last owner's; and it is said by compare-and-swap, so that who was stopped in between says nothing late.
  * A key may stand in any place, so two who begin at once may both find none and take one each. Each looks once more
- * after he has said his key, and gives way if there is another: the one whose fence [C] comes second sees what the first
- * has said before his own, so both never go on; if both give way, both begin again.
- * Waiters sleep on the lower half of the owner word, in which every change of hands is seen. Death wakes nobody, so they
- * look for it. Whatever stands in a hostile segment: waits end with their time, and a value is computed twice. */
+ * after he has said his key, and gives way if there is another: the one whose fence [C] comes second sees what the
+ * first has said before his own, so both never go on; if both give way, both begin again.
+ * Waiters sleep on the lower half of the owner word, in which every change of hands is seen. Death wakes nobody, so
+ * they look for it. Whatever stands in a hostile segment: waits end with their time, and a value is computed twice. */
 #include "../l1.h"
 
 #include "../segment/process.h"

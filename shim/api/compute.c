@@ -5,7 +5,7 @@
  *                                   of whoever claims next comes after it.
  *                                   another's: wait
  *   waited     it has ended         look; still missed (he failed, or died): claim
- *              too long             take it over, or wait for who has; after twice the limit, compute without a claim */
+ *              too long             take it over, or wait for who has; after twice the limit, compute alone */
 #include "api.h"
 
 #include "../runtime/runtime.h"

@@ -1,5 +1,5 @@
-/* stream.c - streams of the C interface: Redis Streams by the table that every store of streams has (l1/tier/backend.h),
- * on connections of their own, since a reader may wait for long. */
+/* stream.c - streams of the C interface: Redis Streams by the table that every store of streams has
+ * (l1/tier/backend.h), on connections of their own, since a reader may wait for long. */
 #include "api.h"
 
 #include <stdlib.h>

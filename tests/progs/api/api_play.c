@@ -7,7 +7,8 @@
  *   remove K | bulk K... | pattern GLOB          how many there were
  *   update K V MS | invalidate K | invalidatepattern GLOB
  *   hit K | travels K                            a get that must not, must reach the server
- *   warm K                                       get until it does not; await K V: get until it says V; gone K: until there is none
+ *   warm K                                       get until it does not
+ *   await K V | gone K                           get until it says V, until there is none
  *   health | stats NAME LEAST | tiers | sleep MS | fork LINE...    the rest of the line in a child
  *   configure NAME VALUE                         must come first
  *   say WORD
