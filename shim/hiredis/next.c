@@ -307,9 +307,13 @@ void *next_sibling(const struct hiredis *h, const char *infix)
                 return NULL;
         file = strrchr(info.dli_fname, '/');
         file = file != NULL ? file + 1 : info.dli_fname;
-        if (strncmp(file, name, sizeof name - 1) == 0 &&
+        if (strncmp(file, name, sizeof name - 1) != 0 ||
             snprintf(path, sizeof path, "%.*s%s%s%s", (int)(file - info.dli_fname), info.dli_fname, name, infix,
-                     file + sizeof name - 1) < (int)sizeof path)
+                     file + sizeof name - 1) >= (int)sizeof path)
+                return NULL;
+        handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+        /* Some are not linked to the hiredis that they need, and find it only where everybody does. */
+        if (handle == NULL && dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL) != NULL)
                 handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
         errno = saved_errno;
         return handle;

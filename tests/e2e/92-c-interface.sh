@@ -401,6 +401,37 @@ for how in bare shim; do
 done
 ok "streams: added, read, waited for, worked on by a group, taken over from the dead"
 
+# ------------------------------------------------------------------------------------------------- how it is linked
+
+if [ -z "$HIREDIS" ]; then # by a linker that leaves out what adds nothing
+        gcc -I"$ROOT/shim" -o "$T/left-out" "$ROOT/tests/progs/api/api_both.c" -L"$BUILD" -Wl,-rpath,"$BUILD" \
+                -Wl,--as-needed -lmtshim -lhiredis || fail "api_both does not link"
+        readelf -d "$T/left-out" | grep -q libhiredis && fail "hiredis was not left out"
+        cli FLUSHALL >/dev/null
+        [ "$(bare "$T/left-out" "$SOCK")" = "both read what the other wrote" ] || fail "hiredis, left out by the linker, is not found"
+        ok "a program that is linked without the hiredis that it calls"
+fi
+
+# ------------------------------------------------------------------------------------------------------- TLS
+
+if [ -n "$HIREDIS" ]; then # since hiredis 1.0
+        . "$(dirname "$0")/tls.sh"
+        issue ca ''
+        issue server ca -addext subjectAltName=IP:127.0.0.1
+        redis_stop
+        tls_start
+        IN=$T/script
+        printf 'set a 1\nwarm a\nhit a\nget a\n' >"$T/script"
+        for how in bare shim; do
+                MT_CA=$T/ca.pem MTSHIM_SEGMENT=$SEGMENT-tls-$how $how "$API/api_play" "rediss://$MT_REDIS" <"$T/script" >"$T/out" 2>"$T/err" ||
+                        { show "$T/err"; fail "TLS, $how"; }
+                [ "$(tr '\n' ' ' <"$T/out")" = "OK OK '1' " ] || { show "$T/out"; fail "TLS, $how"; }
+        done
+        MTSHIM_LOG_LEVEL=error bare "$API/api_play" "rediss://$MT_REDIS" <<<'get a' >"$T/out" 2>"$T/err"
+        grep -q '^ERROR no connection: ' "$T/out" || { show "$T/out"; fail "a server whom nobody vouches for"; }
+        ok "through TLS, served from L1; a server whom nobody vouches for is not spoken to"
+fi
+
 # ------------------------------------------------------------------------------------------------------- memory
 
 if [ -z "$HIREDIS" ]; then

@@ -60,7 +60,7 @@ heard() { # NAME MORE: messages that its host has received since BEFORE
 
 # ------------------------------------------------------------------------------- concurrent gets of an absent key hang
 for how in bare shim; do
-        $how "$API/api_compute" "$SOCK" absent 8 8 10000 0 none >"$T/out" || fail "gets of an absent key"
+        $how "$API/api_compute" "$SOCK" absent 8 8 20000 0 none >"$T/out" || fail "gets of an absent key"
         [ "$(cat "$T/out")" = "computed 64, right 0, older 0, none 64, late 0" ] || { show "$T/out"; fail "gets of an absent key, $how"; }
 done
 ok "64 concurrent gets of an absent key: all are told that there is none"

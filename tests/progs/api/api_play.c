@@ -1,6 +1,6 @@
 /* api_play.c - a program of the C interface that does what its script says, and prints how each call went.
  *
- *   api_play SERVER [USER PASSWORD-FILE] < SCRIPT
+ *   api_play SERVER [USER PASSWORD-FILE] < SCRIPT      MT_CA: whom to believe, where SERVER is rediss://
  *
  *   get K | into K ROOM | getttl K LOW HIGH     the value; its time to live must lie between (ms; -1: none)
  *   set K V | setttl K V MS | strategy K V NAME [MS]
@@ -91,6 +91,7 @@ static void open_once(void)
                 return;
         config.user = user;
         config.password_file = password_file;
+        config.tls_ca_file = getenv("MT_CA");
         if (mtshim_open(&config, &m) != MTSHIM_OK)
                 failed("open", server);
 }
