@@ -19,6 +19,7 @@
 #   make bench-listener  a flood of foreign writes, and hits meanwhile; QUICK=1 for a shorter look
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make bench-hosts   what 1 to 256 listeners cost one server, HOSTS.md; QUICK=1 for a shorter look
+#   make bench-tier    what lmdb and memcached cost as a tier; QUICK=1 for a shorter look
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
 #   make install       to PREFIX, below DESTDIR       make uninstall, clean
@@ -54,6 +55,10 @@ SAY = $(if $(V)$(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),@:,@p
 
 # Stores that are linked into the command and the tests alone, and what looks at stores.
 TIER_C  := $(sort $(wildcard l1/tier/backend_*.c l1/tier/conform*.c) l1/tier/builtin.c)
+# Stores that need a library of their own: libmtshim-NAME.so each, where that library's headers are.
+PLUGINS := $(if $(wildcard /usr/include/lmdb.h /usr/local/include/lmdb.h),lmdb) \
+           $(if $(wildcard /usr/include/libmemcached/memcached.h /usr/local/include/libmemcached/memcached.h),memcached)
+PLUG_C  := $(sort $(foreach p,settings $(PLUGINS),$(wildcard l1/tier/plugins/$p*.c)))
 LIB_C   := $(filter-out $(TIER_C),$(sort $(wildcard l1/*.c l1/*/*.c invalidation/*.c $(filter-out shim/ctl/%,$(wildcard shim/*/*.c)))))
 CTL_C   := $(sort $(wildcard shim/ctl/*.c))
 CORE_C  := $(filter-out shim/interpose/%,$(LIB_C)) $(TIER_C)
@@ -70,8 +75,8 @@ CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(TIER_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(filter %.c,$(API_C)) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) \
-           $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
+ALL_C   := $(LIB_C) $(TIER_C) $(PLUG_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(filter %.c,$(API_C)) $(ALONE_C) $(CHAOS_C) \
+           $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
            $(HOSTS_C) $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
@@ -108,7 +113,7 @@ LIB_LD := -shared -Wl,-soname,libmtshim.so -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,l
 
 .PHONY: all
 .SECONDARY:
-all: $(BUILD)/libmtshim.so $(BUILD)/mtshim $(BUILD)/libmtshim-process.so
+all: $(BUILD)/libmtshim.so $(BUILD)/mtshim $(BUILD)/libmtshim-process.so $(PLUGINS:%=$(BUILD)/libmtshim-%.so)
 
 OBJ = $(BUILD)/obj/$(1:.c=.o)
 CORE := $(BUILD)/core.a
@@ -162,6 +167,19 @@ $(BUILD)/libmtshim-process.so: l1/tier/backend_process.c l1/tier/backend.h l1/ba
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,relro $(if $(SANITIZE),,-Wl,-z$(comma)defs) -o $@ $<
 $(call OBJ,l1/tier/backend_process.c): CPPFLAGS += -Dmtshim_backend=backend_process
 
+
+# Those with a library: that one is the only need besides libc, libbsd is inside and hidden, mtshim_backend all that is seen.
+# None is ever unloaded: what it needs may have made threads and keys of its own.
+PLUG_SRC = $(wildcard l1/tier/plugins/settings.c l1/tier/plugins/$(1)*.c) l1/base/units.c l1/base/glob.c l1/base/forklock.c
+$(PLUGINS:%=$(BUILD)/libmtshim-%.so): $(BUILD)/libmtshim-%.so: $(wildcard l1/tier/plugins/*.[ch]) l1/tier/backend.h \
+                                      $(wildcard l1/base/*.h) l1/base/units.c l1/base/glob.c l1/base/forklock.c Makefile
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,relro -Wl,-z,nodelete -Wl,--gc-sections -ffunction-sections \
+	    $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,--exclude-libs,ALL -o $@ $(call PLUG_SRC,$*) \
+	    -Wl,--as-needed -l$* -l:libbsd.a -l:libmd.a
+$(foreach p,$(PLUGINS),$(call OBJ,l1/tier/plugins/$p.c)): CPPFLAGS += -Dmtshim_backend=backend_$(basename $(@F))
+
 $(BUILD)/mtshim: $(foreach f,$(CTL_C),$(call OBJ,$f)) $(CORE)
 	$(SAY) LD $@
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(if $(filter -fsanitize%,$(SANITIZE)),,-Wl,--no-as-needed -lmimalloc) -lbsd -lhiredis
@@ -187,7 +205,13 @@ alone-programs: $(ALONE)
 programs: $(PROGS) $(API) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B) $(API_B))
 bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report flood empty.so)
 
+$(BUILD)/unit/check_disk: $(foreach f,$(filter-out l1/tier/plugins/memcached%,$(PLUG_C)),$(call OBJ,$f))
+$(BUILD)/unit/check_disk: CHECK_LD += -llmdb
+$(BUILD)/unit/check_memcached: $(foreach f,$(filter-out l1/tier/plugins/lmdb%,$(PLUG_C)),$(call OBJ,$f))
+$(BUILD)/unit/check_memcached: CHECK_LD += -lmemcached
 $(BUILD)/unit/check_tls: CHECK_LD += -lssl -lcrypto
+# Finds a hiredis by itself, as a program does that has none.
+$(BUILD)/unit/check_pool_tls: CHECK_LD := $(filter-out -lhiredis,$(CHECK_LD))
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
@@ -405,6 +429,10 @@ bench-hosts: all $(HOSTS)
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)bench/hosts/run $(BUILD) $(if $(QUICK),quick,full)
 
+.PHONY: bench-tier
+bench-tier: all $(BUILD)/bench/tier
+	$(Q)bench/tiers $(BUILD) $(if $(QUICK),quick)
+
 # Both compilers read everything; nothing is written.
 SYNTAX := $(foreach cc,gcc clang,$(ALL_C:%=syntax-$(cc)/%))
 SYNTAX_FILE = $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
@@ -433,6 +461,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/include/mtshim $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 l1/base/bytes.h $(DESTDIR)$(PREFIX)/include/mtshim/bytes.h
 	sed 's,"../base/bytes.h","bytes.h",' l1/tier/backend.h >$(DESTDIR)$(PREFIX)/include/mtshim/backend.h
+	$(foreach p,$(PLUGINS),install -m 755 $(BUILD)/libmtshim-$p.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-$p.so;)
 	install -m 644 shim/mtshim.h $(DESTDIR)$(PREFIX)/include/mtshim.h
 	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' shim/mtshim.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/mtshim.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -441,6 +470,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so \
 	    $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-process.so $(DESTDIR)$(PREFIX)/lib/libmtshim.so \
 	    $(DESTDIR)$(PREFIX)/include/mtshim/backend.h $(DESTDIR)$(PREFIX)/include/mtshim/bytes.h \
+	    $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-lmdb.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-memcached.so \
 	    $(DESTDIR)$(PREFIX)/include/mtshim.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/mtshim.pc \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim $(DESTDIR)$(PREFIX)/include/mtshim

@@ -11,6 +11,7 @@
 #include "cache/counters.h"
 #include "cache/index.h"
 #include "cache/item.h"
+#include "cache/refresh.h"
 #include "cache/verify.h"
 #include "segment/process.h"
 #include "segment/segment.h"
@@ -42,11 +43,6 @@ static MT_COLD void l1_note_corrupt(struct l1 *l1, const _Atomic uint64_t *slot,
                 counters_add(l1, COUNTER_error_corrupt, 1);
 }
 
-static MT_COLD void l1_note_expired(struct l1 *l1)
-{
-        counters_add(l1, COUNTER_expired, 1);
-}
-
 /* One read more, as far as the marks count: then nothing is written any more. Two readers may count as one. */
 static inline void l1_visit(const struct l1 *l1, _Atomic uint8_t *mark)
 {
@@ -56,7 +52,8 @@ static inline void l1_visit(const struct l1 *l1, _Atomic uint8_t *mark)
                 mt_store_relaxed(mark, slot_mark_read(seen));
 }
 
-/* Is there an item of this key and namespace behind the slot, and its time not over? hit->slot is NULL if not. */
+/* Is there an item of this key and namespace behind the slot, and its time not over? hit->slot is NULL if not. Then
+ * hit->word is that of an item near its end or past it, or 0. */
 static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t *slot, uint64_t tag,
                                           struct mt_bytes key, uint32_t namespace_id, uint64_t now_ns)
 {
@@ -76,10 +73,8 @@ static MT_INLINE struct l1_hit l1_find_at(struct l1 *l1, const _Atomic uint64_t 
                         l1_note_corrupt(l1, slot, word);
                 return (struct l1_hit){.slot = NULL};
         }
-        if (MT_UNLIKELY(segment_deadline_now(l1, now_ns) >= found.deadline)) {
-                l1_note_expired(l1);
-                return (struct l1_hit){.slot = NULL};
-        }
+        if (MT_UNLIKELY(segment_edge_now(l1, now_ns) >= found.deadline))
+                return (struct l1_hit){.slot = NULL, .word = word};
         return (struct l1_hit){found.value, found.vlen, found.nil,
                                slot,        word,       MT_UNLIKELY(found.in_pieces) ? l1 : NULL};
 }
@@ -95,8 +90,11 @@ static MT_COLD struct l1_hit l1_find_among(struct l1 *l1, uint32_t match, struct
                 struct bucket_shm *bucket = place.bucket[i / 8];
                 struct l1_hit      hit = l1_find_at(l1, &bucket->slot[i % 8], place.tag, key, namespace_id, now_ns);
 
-                if (hit.slot == NULL)
+                if (hit.slot == NULL) {
+                        if (hit.word != 0)
+                                return hit;
                         continue;
+                }
                 l1_visit(l1, &bucket->mark[i % 8]);
                 return hit;
         }
@@ -126,11 +124,13 @@ bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uin
                 l1_visit(l1, &bucket->mark[i % 8]);
                 return true;
         }
+        if (hit->word != 0)
+                return false;
         *hit = l1_find_among(l1, match & (match - 1), key->key, key->hash, namespace_id, now_ns);
         return hit->slot != NULL;
 }
 
-bool l1_copy(const struct l1_hit *hit, void *to)
+static MT_INLINE bool l1_copy_here(const struct l1_hit *hit, void *to)
 {
         if (MT_LIKELY(hit->pieces == NULL))
                 mt_copy_from_shared(to, hit->value, hit->len);
@@ -141,6 +141,16 @@ bool l1_copy(const struct l1_hit *hit, void *to)
          */
         mt_fence_acquire();
         return mt_load_relaxed(hit->slot) == hit->word;
+}
+
+bool l1_copy(const struct l1_hit *hit, void *to)
+{
+        return l1_copy_here(hit, to);
+}
+
+MT_COLD bool l1_copy_late(const struct l1_hit *hit, void *to)
+{
+        return l1_copy_here(hit, to);
 }
 
 /* ------------------------------------------------------------------------------------------ attach and let go */

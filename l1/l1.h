@@ -133,11 +133,11 @@ struct l1_hit {
         const struct l1        *pieces; /* not NULL: the value is in pieces, and value the list of them */
 };
 
-/* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, expired, of
- * another namespace, malformed). copy() is false when the item was removed or its place reused meanwhile: treat it as
- * a miss, and throw away what was copied. Call copy() for a nil too (len 0): it is the validation. now_ns is the coarse
- * clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before namespace->id, and that before find().
- * Marks the slot visited if it was not; writes nothing else to the segment. */
+/* The way of a hit: find, then the caller makes room, then copy. find() is false on a miss (absent, malformed, of
+ * another namespace; near its end or past it: l1_look_at_end()). copy() is false when the item was removed or its place
+ * reused meanwhile: treat it as a miss, and throw away what was copied. Call copy() for a nil too (len 0): it is the
+ * validation. now_ns is the coarse clock. Rule (c) of the model: server->fresh_at_ns is loaded (acquire) before
+ * namespace->id, and that before find(). Marks the slot visited if it was not; writes nothing else to the segment. */
 bool l1_find(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, struct l1_hit *hit);
 bool l1_copy(const struct l1_hit *hit, void *to);
 
@@ -160,6 +160,36 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
              uint64_t deadline_ns);
 /* Give it back unused. No effect if none is held. */
 void l1_release(struct l1 *l1, struct l1_lease *lease);
+
+/* ------------------------------------------------------------------------------------- near the end, and past it */
+
+/* What this process does with items near their end and past it. early_ns: beta x delta of XFetch (cache/refresh.c), so
+ * that of readers of an item one, by chance, is to fetch it anew shortly before its end; 0: none is. kept_ns: so long
+ * past its end an item may still be read, as far as it is not evicted; processes that lead and do not say the same
+ * evict it. At any time. */
+void l1_set_ends(struct l1 *l1, uint64_t early_ns, uint64_t kept_ns);
+
+/* l1_find() is false and has left hit->word: that is an item near its end or past it. */
+enum l1_end {
+        L1_END_HIT, /* it is to be served: hit is as after a find */
+        L1_END_DUE, /* by chance it is on this reader to fetch it anew; or it is past its end: hit is as after a find */
+        L1_END_OVER, /* there is nothing */
+};
+enum l1_end l1_look_at_end(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns,
+                           struct l1_hit *hit);
+/* One reader may fetch it anew, and all others go on reading it. The lease is ended by l1_fill(), which replaces the
+ * item, or l1_release(), which leaves it. False: somebody else does, or it is not there any more. */
+bool l1_refresh(struct l1 *l1, uint32_t namespace_id, uint64_t now_ns, const struct l1_hit *hit,
+                struct l1_lease *lease);
+/* Is it the lease of a value that is still there? */
+bool l1_refreshes(const struct l1_lease *lease);
+/* May it be read, its end being less than past_ns ago? past_ns 0: is its time not over? */
+bool l1_still(struct l1 *l1, uint64_t now_ns, uint64_t past_ns, const struct l1_hit *hit);
+/* As l1_find(), but also past its end by less than past_ns. */
+bool l1_recall(struct l1 *l1, const struct l1_key *key, uint32_t namespace_id, uint64_t now_ns, uint64_t past_ns,
+               struct l1_hit *hit);
+/* l1_copy() for the hits of these: that one is a part of the way of a hit as long as it has one caller. */
+bool l1_copy_late(const struct l1_hit *hit, void *to);
 
 /* --------------------------------------------------------------------------- who computes what is not there */
 

@@ -23,7 +23,9 @@ const struct option_row option_rows[OPTION_COUNT] = {
 
 /* Names that the documentation of the whole product has and this version does not. */
 static const char *const options_later[] = {
-        "ttl_scale", "ttl_jitter", "stampede", "stampede_wait", "verify_server",
+        "stampede",
+        "stampede_wait",
+        "verify_server",
 };
 
 enum { OPTIONS_FILE_MAX = 64 * 1024, OPTIONS_PROGRAM_MAX = 8 * 1024, OPTIONS_QUOTE_MAX = 200 };
@@ -157,7 +159,9 @@ static int options_parse_word(struct mt_bytes value, const char *words)
 /* "2M..1T": the limits are written in the unit of the value and read by the same parser. */
 static bool options_parse_number(const struct option_row *row, struct mt_bytes value, uint64_t *number)
 {
-        bool (*parse)(struct mt_bytes, uint64_t *) = row->kind == KIND_time ? units_parse_duration : units_parse_size;
+        bool (*parse)(struct mt_bytes, uint64_t *) = row->kind == KIND_time      ? units_parse_duration
+                                                     : row->kind == KIND_decimal ? units_parse_decimal
+                                                                                 : units_parse_size;
         const char *dots = strstr(row->limits, "..");
         uint64_t    parsed, low, high;
 
@@ -209,7 +213,8 @@ static const char *options_parse(struct options *options, const struct option_ro
                 return NULL;
         case KIND_size: return options_parse_number(row, value, field) ? NULL : "not a size within";
         case KIND_time: return options_parse_number(row, value, field) ? NULL : "not a duration within";
-        case KIND_count: return options_parse_number(row, value, field) ? NULL : "not a number within";
+        case KIND_count:
+        case KIND_decimal: return options_parse_number(row, value, field) ? NULL : "not a number within";
         case KIND_key: return options_parse_key(value, field) ? NULL : "not of";
         case KIND_name: return options_parse_name(value, field, sizeof(option_name)) ? NULL : "not";
         case KIND_text: return options_parse_string(value, field, sizeof(option_text)) ? NULL : "longer than";
@@ -250,6 +255,9 @@ int options_format(const struct options *options, enum option_id id, char *out, 
         case KIND_size: units_format_size(*(const option_size *)field, number); return snprintf(out, n, "%s", number);
         case KIND_time:
                 units_format_duration(*(const option_time *)field, number);
+                return snprintf(out, n, "%s", number);
+        case KIND_decimal:
+                units_format_decimal(*(const option_decimal *)field, number);
                 return snprintf(out, n, "%s", number);
         case KIND_rules: return rules_format(field, out, n);
         case KIND_count: return snprintf(out, n, "%llu", (unsigned long long)*(const option_count *)field);

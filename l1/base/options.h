@@ -13,6 +13,7 @@ typedef unsigned     option_word;
 typedef uint64_t     option_size;
 typedef uint64_t     option_time;
 typedef uint64_t     option_count;
+typedef uint64_t     option_decimal; /* millionths */
 typedef char         option_name[64];
 typedef char         option_text[256];
 typedef char         option_key[256];
@@ -25,6 +26,7 @@ enum option_kind {
         KIND_size,
         KIND_time,
         KIND_count,
+        KIND_decimal,
         KIND_name,
         KIND_text,
         KIND_key,

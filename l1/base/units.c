@@ -82,6 +82,26 @@ bool units_parse_duration(struct mt_bytes text, uint64_t *ns)
         return false;
 }
 
+bool units_parse_decimal(struct mt_bytes text, uint64_t *millionths)
+{
+        uint64_t whole, fraction = 0;
+
+        if (!units_take_number(&text, &whole) || __builtin_mul_overflow(whole, UINT64_C(1000000), millionths))
+                return false;
+        if (text.len != 0) {
+                char digits[] = "000000";
+
+                if (text.ptr[0] != '.' || text.len < 2 || text.len > sizeof digits)
+                        return false;
+                memcpy(digits, text.ptr + 1, text.len - 1);
+                text = mt_bytes(digits, sizeof digits - 1);
+                if (!units_take_number(&text, &fraction) || text.len != 0)
+                        return false;
+        }
+        *millionths += fraction;
+        return *millionths <= INT64_MAX;
+}
+
 static void units_format(uint64_t value, const struct units_unit *unit, size_t n, char out[UNITS_TEXT_MAX])
 {
         for (size_t i = 0; i < n; i++) {
@@ -103,4 +123,15 @@ void units_format_size(uint64_t bytes, char out[UNITS_TEXT_MAX])
 void units_format_duration(uint64_t ns, char out[UNITS_TEXT_MAX])
 {
         units_format(ns - ns % NS_PER_MS, units_durations, sizeof units_durations / sizeof units_durations[0], out);
+}
+
+void units_format_decimal(uint64_t millionths, char out[UNITS_TEXT_MAX])
+{
+        size_t len = (size_t)snprintf(out, UNITS_TEXT_MAX, "%llu.%06llu", (unsigned long long)(millionths / 1000000),
+                                      (unsigned long long)(millionths % 1000000));
+
+        while (out[len - 1] == '0')
+                out[--len] = '\0';
+        if (out[len - 1] == '.')
+                out[len - 1] = '\0';
 }

@@ -305,7 +305,7 @@ static void evict_reclaim(struct l1 *l1, bool salvage, bool capped, struct logse
                 .kind = mt_load_relaxed(&victim->shm->kind) == LOGSEG_MAIN ? LOGSEG_MAIN : LOGSEG_SMALL,
                 .salvage = salvage,
                 .kept_max = capped ? victim->head / 2 : victim->head,
-                .deadline_now = segment_deadline_now(l1, clock_coarse_ns()),
+                .deadline_now = segment_kept_now(l1, clock_coarse_ns()),
         };
 
         mt_store_release(&victim->shm->state, LOGSEG_RECLAIM); /* [V]: pairs with verify.c */
@@ -367,7 +367,7 @@ static void evict_count_sealed(const struct l1 *l1, uint32_t number, uint32_t de
 
 static void evict_take_census(const struct l1 *l1, struct evict_census *census)
 {
-        uint32_t none = l1->geometry.logseg_count, now = (uint32_t)segment_deadline_now(l1, clock_coarse_ns());
+        uint32_t none = l1->geometry.logseg_count, now = (uint32_t)segment_kept_now(l1, clock_coarse_ns());
         uint64_t oldest_seq[LOGSEG_KINDS] = {UINT64_MAX, UINT64_MAX}, dead_part = 0;
         int      looks = EVICT_LOOKS;
 

@@ -5,6 +5,7 @@
  *   PENDING(token)                  -> LIVE             l1_fill(): only from its own token
  *   PENDING(token)                  -> EMPTY            l1_release()
  *   PENDING, LIVE with the key's tag -> EMPTY           l1_remove(): the late value is refused
+ *   LIVE, seen before GET is sent    -> LIVE            l1_refresh(), then l1_fill(): only from that word (refresh.c)
  *
  * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY
  * by exchange, so that it cannot lose against a change between its load and its store; (b) a token is never used
@@ -18,6 +19,7 @@
 #include "item.h"
 #include "logseg.h"
 #include "namespace.h"
+#include "refresh.h"
 
 #define LEASE_TOKEN_BLOCK 4096u
 #define LEASE_BLOCK_LAST  (SLOT_TOKEN_MAX / LEASE_TOKEN_BLOCK)
@@ -228,7 +230,9 @@ void l1_release(struct l1 *l1, struct l1_lease *lease)
         uint64_t word = lease->pending;
 
         (void)l1;
-        if (lease->slot != NULL)
+        if (refresh_holds(lease))
+                refresh_give_up(lease);
+        else if (lease->slot != NULL)
                 mt_cas_acq_rel(lease->slot, &word, 0);
         lease->slot = NULL;
 }
@@ -312,7 +316,7 @@ static enum l1_counter lease_append_pieces(struct l1 *l1, const struct l1_key *k
 }
 
 /* Write the item and publish it. COUNTER_fills, or why not. */
-static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, const struct l1_lease *lease,
+static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease,
                                     struct mt_bytes value, uint32_t deadline)
 {
         bool             nil = value.ptr == NULL;
@@ -323,11 +327,12 @@ static enum l1_counter lease_append(struct l1 *l1, const struct l1_key *key, con
                 return COUNTER_fills_refused;
         if (item_size(key->key.len, value.len, nil) <= l1->whole_bytes || value.len <= l1->piece_bytes)
                 return lease_append_whole(l1, key, lease, kind, value, deadline);
+        if (refresh_holds(lease) && !refresh_make_pending(l1, lease, clock_coarse_ns()))
+                return COUNTER_fills_refused;
         return lease_append_pieces(l1, key, lease, kind, value, deadline);
 }
 
-/* The mark that belongs to a slot: buckets begin on cache lines. */
-static _Atomic uint8_t *lease_mark(_Atomic uint64_t *slot)
+_Atomic uint8_t *lease_mark(_Atomic uint64_t *slot)
 {
         struct bucket_shm *bucket = (struct bucket_shm *)((uintptr_t)slot & ~(uintptr_t)(sizeof *bucket - 1));
 
@@ -351,7 +356,9 @@ bool l1_fill(struct l1 *l1, const struct l1_key *key, struct l1_lease *lease, st
         counters_add(l1, result, 1);
         if (result == COUNTER_fills && lease->returned)
                 counters_add(l1, COUNTER_returns, 1);
-        if (result == COUNTER_fills)
+        if (result == COUNTER_fills && refresh_holds(lease))
+                refresh_done(l1, lease, deadline, now_ns);
+        else if (result == COUNTER_fills)
                 mt_store_relaxed(lease_mark(lease->slot), 0); /* not visited yet */
         else
                 l1_release(l1, lease);

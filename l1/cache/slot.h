@@ -114,6 +114,30 @@ static inline uint8_t slot_mark_told(uint8_t mark)
         return (uint8_t)(mark & ~(MARK_MAX << SLOT_MARK_BITS));
 }
 
+/* The claim in it: somebody fetches the value anew, for two seconds at the most, or nobody is to. */
+#define SLOT_CLAIM_LAP  14u
+#define SLOT_CLAIM_IDLE 15u /* the value ends where it does in Redis */
+#define SLOT_CLAIM_OLD  8u  /* in units of 0.27 s */
+
+static inline uint8_t slot_claim(uint8_t mark, uint64_t now_ns)
+{
+        return (uint8_t)((mark & MARK_FULL) | (1 + (now_ns >> 28) % SLOT_CLAIM_LAP) << 4);
+}
+
+static inline uint8_t slot_unclaimed(uint8_t mark, bool idle)
+{
+        return (uint8_t)((mark & MARK_FULL) | (idle ? SLOT_CLAIM_IDLE << 4 : 0));
+}
+
+static inline bool slot_is_claimed(uint8_t mark, uint64_t now_ns, bool over)
+{
+        unsigned claim = mark >> 4;
+
+        if (claim == 0 || claim == SLOT_CLAIM_IDLE)
+                return claim == SLOT_CLAIM_IDLE && !over;
+        return ((now_ns >> 28) + SLOT_CLAIM_LAP + 1 - claim) % SLOT_CLAIM_LAP < SLOT_CLAIM_OLD;
+}
+
 /* The mark of a PENDING slot: when it was born, in units of 0.27 s, mod 256. Above SLOT_PENDING_OLD (2 s) it was left
  * by the dead, or by a server that slow; whoever wants the place may have it. */
 #define SLOT_PENDING_OLD 8u

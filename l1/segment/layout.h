@@ -231,8 +231,10 @@ _Static_assert(PROCESS_MAX < 1u << (32 - TIER_TAG_BITS), "a process's slot fits 
  *
  * mark[i] belongs to slot[i]:
  *   LIVE     7       4 3        2 1       0
- *            |   0    | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
+ *            | claim  | untold   | reads  |   both up to MARK_MAX: since it was put in or last kept, how often it was
  *                                             read; since Redis was last told of reads (untold.c), how often again
+ *            claim (refresh.c): 0 none; 1 to 14 somebody fetches the value anew, since the quarter second of this
+ *            number (mod 14); 15 that gains nothing any more. While there is one, reads are not counted.
  *   PENDING  the quarter second of its birth (mod 256), a hint by which a lease left by the dead is recognised
  * It is no part of the word, so it may be wrong for a moment: harmless, a mark that is wrong costs an eviction, a birth
  * that is wrong costs a fill. A hit writes it while it is not MARK_FULL, so both counts cost what one did. */

@@ -210,6 +210,7 @@ static void segment_fill_handle(struct l1 *l1, const struct segment_shm *header,
         l1->hash_key = (struct hash_key){{header->hash_key[0], header->hash_key[1]}};
         l1->created_ns = header->created_ns;
         l1->clock_zero_ns = header->created_ns - clock_tick_ns();
+        mt_store_relaxed(&l1->edge_zero_ns, l1->clock_zero_ns);
         l1->open_limit = g->logseg_count < 14 ? 1 : g->logseg_count / 14;
         if (l1->open_limit > LOGSEG_OPEN_MAX)
                 l1->open_limit = LOGSEG_OPEN_MAX;

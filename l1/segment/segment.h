@@ -39,7 +39,7 @@ struct l1 {
         uint64_t               piece_mask;  /* bytes of one, less 1 */
         unsigned               piece_shift;
         uint32_t               offset_mask; /* of a LIVE slot's word: offset / 8 */
-        uint64_t         clock_zero_ns; /* created_ns less what the coarse clock may lag, see segment_deadline_now() */
+        _Atomic uint64_t edge_zero_ns;      /* clock_zero_ns, less how long before its end an item is looked at twice */
         struct hash_key  hash_key;
         uint32_t         bucket_count;
         bool             writable;
@@ -74,6 +74,9 @@ struct l1 {
         uint64_t                huge_at, huge_next_ns; /* of the one thread that makes huge pages */
         struct l1              *next;                  /* of all handles of this process */
 
+        uint64_t         clock_zero_ns; /* created_ns less what the coarse clock may lag, see segment_deadline_now() */
+        _Atomic uint64_t early_ns, kept_ns; /* l1_set_ends() */
+
         uint64_t file_dev, file_ino;
         char     directory[SEGMENT_PATH_MAX];
         char     path[SEGMENT_PATH_MAX];
@@ -91,6 +94,20 @@ struct l1 {
 static inline uint64_t segment_deadline_now(const struct l1 *l1, uint64_t now_ns)
 {
         return (now_ns - l1->clock_zero_ns) >> ITEM_DEADLINE_SHIFT;
+}
+
+/* The same for a look-up: as if it were later by as much as counts as near the end (refresh.c). */
+static inline uint64_t segment_edge_now(const struct l1 *l1, uint64_t now_ns)
+{
+        return (now_ns - mt_load_relaxed(&l1->edge_zero_ns)) >> ITEM_DEADLINE_SHIFT;
+}
+
+/* The same for who makes room: items may be asked for when they are past their end, too. */
+static inline uint64_t segment_kept_now(const struct l1 *l1, uint64_t now_ns)
+{
+        uint64_t since_ns = now_ns - l1->clock_zero_ns, kept_ns = mt_load_relaxed(&l1->kept_ns);
+
+        return (since_ns > kept_ns ? since_ns - kept_ns : 0) >> ITEM_DEADLINE_SHIFT;
 }
 
 /* Between these two a thread may own log segments, tables or counters of the segment. False: the handle is closed, or

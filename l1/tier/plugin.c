@@ -1,6 +1,11 @@
 /* plugin.c - nothing of a table is read before its ABI and its size have been. */
 #include "plugin.h"
 
+#include "tier.h"
+
+#include "../base/assert.h"
+#include "../base/atomic.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -128,12 +133,44 @@ static bool plugin_folder(char folder[PATH_MAX])
         return snprintf(folder, PATH_MAX, "%.*s", (int)(slash - info.dli_fname), info.dli_fname) < PATH_MAX;
 }
 
+/* From other rooms: [R] pairs with [S], whoever sees the number sees the tables. */
+enum { PLUGIN_REGISTERED_MAX = 4 };
+static const struct mt_backend *plugin_registered[PLUGIN_REGISTERED_MAX];
+static _Atomic unsigned         plugin_registered_count;
+
+void tiers_register(const struct mt_backend *backend)
+{
+        unsigned n = mt_load_relaxed(&plugin_registered_count);
+
+        for (unsigned i = 0; i < n; i++)
+                if (plugin_registered[i] == backend)
+                        return;
+        MT_ASSERT(n < PLUGIN_REGISTERED_MAX);
+        if (n == PLUGIN_REGISTERED_MAX)
+                return;
+        plugin_registered[n] = backend;
+        mt_store_release(&plugin_registered_count, n + 1); /* [R] */
+}
+
+static const struct mt_backend *plugin_find_registered(struct mt_bytes kind)
+{
+        unsigned n = mt_load_acquire(&plugin_registered_count); /* [S] */
+
+        for (unsigned i = 0; i < n; i++)
+                if (mt_bytes_equal(kind, mt_bytes_of(plugin_registered[i]->name)))
+                        return plugin_registered[i];
+        return NULL;
+}
+
 static const struct mt_backend *plugin_find_own(struct mt_bytes kind, const struct plugin_places *places,
                                                 char why[MT_BACKEND_WHY_MAX])
 {
-        char        folder[PATH_MAX], path[2 * PATH_MAX];
-        const char *where = places->folder;
+        const struct mt_backend *registered = plugin_find_registered(kind);
+        char                     folder[PATH_MAX], path[2 * PATH_MAX];
+        const char              *where = places->folder;
 
+        if (registered != NULL)
+                return registered;
         for (size_t i = 0; places->built_in != NULL && places->built_in[i] != NULL; i++)
                 if (mt_bytes_equal(kind, mt_bytes_of(places->built_in[i]->name)))
                         return places->built_in[i];

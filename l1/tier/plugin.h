@@ -1,7 +1,8 @@
 /* plugin.h - from the kind of a store to the table of its functions: linked in, one of our own files, or anybody's.
  *
  *   plugin:/path.so      that file
- *   NAME                 built_in if it is there by that name, else libmtshim-NAME.so in the plugins' folder
+ *   NAME                 what another room has registered (tier.h), or built_in has, by that name; else
+ *                        libmtshim-NAME.so in the plugins' folder
  *
  * What is loaded stays loaded: threads of a library that it brought may outlive every object. Nothing of it is seen by
  * the program (RTLD_LOCAL), and it is bound at once, so that what it lacks is found out here and not in a call.

@@ -29,6 +29,10 @@ enum { TIER_FIRST = 3, TIER_LAST = 8, TIER_MAX = TIER_LAST - TIER_FIRST + 1 };
 
 struct tiers;
 
+/* A backend that stands in a room above this one, known by its name from here on; the table stays the caller's and must
+ * outlive the process. Four at most; one of them twice is once. Before tiers_create(), by one thread at a time. */
+void tiers_register(const struct mt_backend *backend);
+
 /* Read what MTSHIM_TIERS says; nothing is loaded or opened before it is needed. Each part that is bad is named in one
  * line, and left out. NULL: no tier is left (text is empty). The set lives as long as the process. plugins: the folder
  * of our own plugins, beside the library; NULL: where this library lies. */

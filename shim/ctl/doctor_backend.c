@@ -2,6 +2,7 @@
 #include "doctor.h"
 
 #include "../../l1/tier/conform.h"
+#include "../redis/backend_redis.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,7 @@ void doctor_backend(struct doctor *d, const char *spec, bool quick)
         struct conform_count count;
         char                 why[MT_BACKEND_WHY_MAX], *slash;
 
+        tiers_register(&backend_redis);
         if (ctl_library(d->library) && (slash = strrchr(d->library, '/')) != NULL) {
                 *slash = '\0'; /* our own plugins lie beside it */
                 places.folder = d->library;

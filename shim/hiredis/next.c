@@ -163,9 +163,14 @@ static const char *const next_sonames[] = {"libhiredis.so.1.4.0", "libhiredis.so
 /* A program that was linked to us before hiredis, by a linker that leaves out what adds nothing (--as-needed): all that
  * it calls was found here. Which one it was compiled for is not said any more: so only where all that the loader finds
  * have the same layout. */
-static const struct hiredis *next_left_out(void)
+static const struct hiredis *next_left_out(const void *caller)
 {
         const struct hiredis *found = NULL;
+        struct link_map      *map;
+        Dl_info               info;
+
+        if (dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) == 0 || map->l_name[0] != '\0')
+                return NULL; /* a module's */
 
         for (unsigned i = 0; i < sizeof next_sonames / sizeof *next_sonames; i++) {
                 void                 *handle = dlopen(next_sonames[i], RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
@@ -178,15 +183,14 @@ static const struct hiredis *next_left_out(void)
                 }
                 found = found != NULL ? found : h;
         }
-        return found;
+        return next_remember(info.dli_fbase, found);
 }
 
 static const struct hiredis *next_of_caller_map(const void *caller)
 {
-        const struct hiredis *found;
-        struct link_map      *map;
-        Dl_info               info;
-        void                 *handle;
+        struct link_map *map;
+        Dl_info          info;
+        void            *handle;
 
         if (dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) == 0)
                 return NULL;
@@ -194,10 +198,7 @@ static const struct hiredis *next_of_caller_map(const void *caller)
                 if (mt_load_acquire(&next_callers[i].base) == info.dli_fbase)
                         return next_callers[i].hiredis;
         handle = dlopen(map->l_name[0] == '\0' ? NULL : map->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-        found = handle != NULL ? next_register(handle) : NULL;
-        if (found == NULL && map->l_name[0] == '\0')
-                found = next_left_out();
-        return next_remember(info.dli_fbase, found);
+        return handle != NULL ? next_remember(info.dli_fbase, next_register(handle)) : NULL;
 }
 
 const struct hiredis *next_of(const void *caller)
@@ -212,6 +213,8 @@ const struct hiredis *next_of(const void *caller)
                 mt_store_release(&next_global, found);
         else
                 found = next_of_caller_map(caller);
+        if (found == NULL)
+                found = next_left_out(caller);
         if (found == NULL)
                 log_once(LOG_ERROR, "no hiredis behind a call to it: the call fails as if the connection had failed");
         errno = saved_errno;
@@ -307,14 +310,13 @@ void *next_sibling(const struct hiredis *h, const char *infix)
                 return NULL;
         file = strrchr(info.dli_fname, '/');
         file = file != NULL ? file + 1 : info.dli_fname;
-        if (strncmp(file, name, sizeof name - 1) != 0 ||
+        if (strncmp(file, name, sizeof name - 1) == 0 &&
             snprintf(path, sizeof path, "%.*s%s%s%s", (int)(file - info.dli_fname), info.dli_fname, name, infix,
-                     file + sizeof name - 1) >= (int)sizeof path)
-                return NULL;
-        handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
-        /* Some are not linked to the hiredis that they need, and find it only where everybody does. */
-        if (handle == NULL && dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL) != NULL)
+                     file + sizeof name - 1) < (int)sizeof path) {
+                /* It is not linked to hiredis (Debian's is not), and looks for it in the global scope alone. */
+                (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL | RTLD_NODELETE);
                 handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+        }
         errno = saved_errno;
         return handle;
 }

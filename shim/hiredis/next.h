@@ -34,12 +34,13 @@ extern _Atomic(const struct hiredis *) next_global;
 /* The hiredis that the code at this return address would reach without us; NULL (with one line) if there is none.
  * Thread-safe. The first call for a library reads its symbols; later ones compare an address. Keeps errno. */
 const struct hiredis *next_of(const void *caller);
-/* Some hiredis whose layout is known, for connections of our own: the program's, else one that a module has brought, else
- * the system's, opened for good. NULL: there is none, asked anew each time. Thread-safe, waits for the dynamic linker:
- * not for a constructor. Keeps errno. */
+/* Some hiredis whose layout is known, for connections of our own: the program's, else one that a module has brought,
+ * else the system's, opened for good. NULL: there is none, asked anew each time. Thread-safe, waits for the dynamic
+ * linker: not for a constructor. Keeps errno. */
 const struct hiredis *next_any(void);
 /* A library of the same version in the same folder: infix "_ssl" is libhiredis_ssl. Opened for good; a handle for
- * dlsym(). NULL: there is none. Keeps errno. */
+ * dlsym(). A hiredis that nobody but a module could see is everybody's from then on. NULL: there is none. Keeps
+ * errno. */
 void *next_sibling(const struct hiredis *h, const char *infix);
 /* A function of a library that stands beside hiredis (libhiredis_ssl), as the caller would reach it without us; looked
  * up each time. NULL: there is none. Keeps errno. */

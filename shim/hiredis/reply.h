@@ -42,7 +42,7 @@ MT_COLD static void *reply_allocate(const struct abi *abi, size_t need, char **s
 /* What GET answers: a nil, or a string reply with room for len bytes (and the NUL after them, which is written); *str
  * is where they go. NULL: no memory, nothing stays allocated; the caller forwards, and hiredis meets the same wall. The
  * two sizes of a struct are constants so that the clearing is inlined. */
-static inline void *reply_value(const struct abi *abi, bool nil, size_t len, char **str)
+static MT_INLINE void *reply_value(const struct abi *abi, bool nil, size_t len, char **str)
 {
         size_t need = MT_UNLIKELY(nil) ? 0 : len + 1;
         char  *reply = recycle_take(abi, need, str);

@@ -17,9 +17,9 @@ struct redis_address {
         bool     database_named;
 };
 
-/* "/path", "host:port", "[v6]:port", "host", "v6", "unix:/path", "redis://[user@]host[:port][/database]", "rediss://..."
- * (TLS), "//..." as redis://. NULL, or one sentence that says why it is none of these. Pure; keeps nothing of the text.
- */
+/* "/path", "host:port", "[v6]:port", "host", "v6", "unix:/path", "redis://[user@]host[:port][/database]",
+ * "rediss://..." (TLS), "//..." as redis://. NULL, or one sentence that says why it is none of these. Pure; keeps
+ * nothing of the text. */
 const char *redis_address_parse(const char *text, struct redis_address *address);
 
 #endif

@@ -1,13 +1,13 @@
 /* backend_redis.c - values in Redis.
  *
- * Why a late set is refused. set_marked() compares the number of the key's group with the mark, and sets, in one script,
- * so before or after any other command as a whole. A removal takes the number away, then the key, then the number that
- * somebody may have drawn meanwhile. A set with a mark from before it: if it comes before the number is taken, its value
- * goes with the key; after that it finds no number, or another one, drawn from 2^64. A mark from in between ends with
- * the removal; a set with it that comes in between, too, stores what was read after the removal had begun: that is what
- * it would find if the removal had been a moment earlier. A pattern is the same with all numbers and many keys: what was
- * set before the numbers were taken was there before the scan began, and SCAN finds every key that is there from its
- * beginning to its end.
+ * Why a late set is refused. set_marked() compares the number of the key's group with the mark, and sets, in one
+ * script, so before or after any other command as a whole. A removal takes the number away, then the key, then the
+ * number that somebody may have drawn meanwhile. A set with a mark from before it: if it comes before the number is
+ * taken, its value goes with the key; after that it finds no number, or another one, drawn from 2^64. A mark from in
+ * between ends with the removal; a set with it that comes in between, too, stores what was read after the removal had
+ * begun: that is what it would find if the removal had been a moment earlier. A pattern is the same with all numbers
+ * and many keys: what was set before the numbers were taken was there before the scan began, and SCAN finds every key
+ * that is there from its beginning to its end.
  *
  * None of this is in MULTI: a server that is full (maxmemory) queues nothing, and must still remove. HDEL and UNLINK,
  * and what only reads, it always does. */
@@ -233,7 +233,8 @@ static enum mt_status backend_remove(void *self, struct mt_bytes key)
 
 /* ------------------------------------------------------------------------------------------------------------ sets */
 
-/* A key of Redis' is still there in the ms in which its time ends: one less, so that it never is late. 0: it is over. */
+/* A key of Redis' is still there in the ms in which its time ends: one less, so that it never is late. 0: it is
+ * over. */
 static uint64_t backend_life_ms(uint64_t ttl_ms)
 {
         if (ttl_ms == MT_TTL_NONE || ttl_ms == 0)

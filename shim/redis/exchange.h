@@ -26,11 +26,11 @@ struct exchange {
         void                 *reply[EXCHANGE_COMMANDS_MAX]; /* one for each command; NULL: none came */
 };
 
-/* Asks on a context of the pool. MT_OK: all replies are there; errors are replies, too. MT_ERROR: there is no server, it
- * ended the connection, or its replies did not come within wait_ms: x->trouble and pool_why() tell; some may have come, and what was
- * sent may have been done. Sent a second time, on a new context, if nothing of it had left. Either way
- * exchange_end() frees what came. Thread-safe; keeps errno. Waits for wait_ms, and before that for a connection, if one
- * has to be made, and for the socket to take what is sent: each as long as the pool's timeout. */
+/* Asks on a context of the pool. MT_OK: all replies are there; errors are replies, too. MT_ERROR: there is no server,
+ * it ended the connection, or its replies did not come within wait_ms: x->trouble and pool_why() tell; some may have
+ * come, and what was sent may have been done. Sent a second time, on a new context, if nothing of it had left. Either
+ * way exchange_end() frees what came. Thread-safe; keeps errno. Waits for wait_ms, and before that for a connection, if
+ * one has to be made, and for the socket to take what is sent: each as long as the pool's timeout. */
 enum mt_status exchange(struct exchange *x, struct pool *pool, uint32_t wait_ms, const struct exchange_command *command,
                         unsigned commands);
 void           exchange_end(struct exchange *x);

@@ -80,15 +80,16 @@ struct pool *pool_create(const struct pool_config *config, char *why);
 void pool_close(struct pool *pool);
 
 /* MT_ERROR: none can be had; loan->trouble and pool_why() tell, the rest of the loan is void. MT_OK: it goes back by
- * pool_return(), from the same thread. Waits for its timeout to connect, and again for each of TLS, AUTH and SELECT that
- * there are, beside what the resolver takes for a name. Keeps errno. */
+ * pool_return(), from the same thread. Waits for its timeout to connect, and again for each of TLS, AUTH and SELECT
+ * that there are, beside what the resolver takes for a name. Keeps errno. */
 enum mt_status pool_lend(struct pool *pool, struct pool_loan *loan);
 /* whole: every reply has been read, and the context is as it was. Else it is freed. Keeps errno. */
 void pool_return(struct pool *pool, struct pool_loan *loan, bool whole);
 /* Free every idle context that there is: its server has gone, as one of them has shown. */
 void pool_drop_idle(struct pool *pool);
 
-/* What was wrong the last time, by any thread, and the sentence that goes with it, for a person (POOL_WHY_MAX bytes). */
+/* What was wrong the last time, by any thread, and the sentence that goes with it, for a person (POOL_WHY_MAX
+ * bytes). */
 enum pool_trouble pool_why(struct pool *pool, char *why);
 /* Something is wrong: remembered, and said in the log, each kind once a minute. Returns trouble. */
 enum pool_trouble pool_say(struct pool *pool, enum pool_trouble trouble, const char *why);

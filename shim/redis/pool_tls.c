@@ -142,9 +142,8 @@ bool pool_secure_start(struct pool_secure *s, redisContext *context)
                 named = s->SSL_set1_host(ssl, s->name) == 1;
         if (named && !s->numeric)
                 named = s->SSL_ctrl(ssl, POOL_TLS_CTRL_SERVER_NAME, 0, s->name) == 1;
-        if (!named) {
-                s->SSL_free(ssl);
-                return false;
-        }
-        return s->redisInitiateSSL(context, ssl) == REDIS_OK; /* the object is the context's now; if it failed, too */
+        if (named && s->redisInitiateSSL(context, ssl) == REDIS_OK)
+                return true; /* the object is the context's now */
+        s->SSL_free(ssl);
+        return false;
 }

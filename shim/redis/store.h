@@ -35,8 +35,8 @@ struct redis_store {
         unsigned            cursor_next; /* whose place is taken when all are */
 };
 
-/* Strings and prefix are copied; config->timeout_ms is taken for all that is asked. item_max 0: STORE_ITEM_DEFAULT. NULL:
- * why (POOL_WHY_MAX bytes) has one sentence. */
+/* Strings and prefix are copied; config->timeout_ms is taken for all that is asked. item_max 0: STORE_ITEM_DEFAULT.
+ * NULL: why (POOL_WHY_MAX bytes) has one sentence. */
 struct redis_store *redis_store_open(const struct pool_config *config, struct mt_bytes prefix, uint64_t item_max,
                                      char *why);
 void                redis_store_close(struct redis_store *store);

@@ -2,9 +2,9 @@
  *
  * The stream mode of invalidation reads a stream, too, and not through this: its room knows no hiredis, on purpose, and
  * its listener is one thread for all servers that must never wait for one of them; here a caller wants to wait. What it
- * must know is other things, too: not only what came, but that nothing is missing (invalidation/source_stream.c says how
- * a gap is told, by XINFO and XRANGE). Here a reader is promised every entry that is still there: what a maximum length
- * has trimmed before it came by is gone. */
+ * must know is other things, too: not only what came, but that nothing is missing (invalidation/source_stream.c says
+ * how a gap is told, by XINFO and XRANGE). Here a reader is promised every entry that is still there: what a maximum
+ * length has trimmed before it came by is gone. */
 #include "stream_redis.h"
 
 #include "stream_group.h"

@@ -3,9 +3,9 @@
  * Waiting. A reader that waits asks the server again every two seconds at most, so that one that went silent is noticed
  * after that and the store's timeout. One that loses its server (or finds it loading) tries again, after 20 ms and then
  * after twice as long each time, up to a second, until block_ms have passed: then it is MT_ERROR, not MT_MISS. It
- * misses nothing: it goes on behind the id that it was given, and "$" is made the id of the newest entry first, since what
- * came while there was no connection would not be behind a "$" of later. A server that refuses us (a password, a right, a
- * group that is not there) is an error at once.
+ * misses nothing: it goes on behind the id that it was given, and "$" is made the id of the newest entry first, since
+ * what came while there was no connection would not be behind a "$" of later. A server that refuses us (a password, a
+ * right, a group that is not there) is an error at once.
  *
  * Groups. What a consumer was given and did not acknowledge it is given again by its next call, oldest first, before
  * anything new: acknowledge before you read on, and one thread is one consumer. So nothing is lost with a reply that

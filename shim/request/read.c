@@ -187,7 +187,7 @@ static MT_COLD bool read_rule_bypasses(struct mt_bytes key)
 {
         const struct rule *rule = rules_match(&runtime.options.rules, key);
 
-        return rule != NULL && rule->action == RULE_BYPASS;
+        return rule != NULL && (rule->flags & RULE_BYPASS);
 }
 
 /* No current freshness lease: say that somebody here wants one, and pass the GET on alone. Nobody wants one for a key
@@ -297,8 +297,20 @@ static bool read_append(const struct hiredis *h, void *context, struct mt_bytes 
                h->redisAppendCommandArgv(context, 2, get, get_len) == REDIS_OK;
 }
 
-/* What PTTL said: how long the value lives from the moment before it was asked. False: it is not to be kept. */
-static bool read_lifetime(struct connection *c, const void *pttl, bool is_nil, uint64_t *life_ns)
+/* Until when a value is kept. What is random in it is a hash of key and time: the same key at another time, and another
+ * key at the same time, end differently. */
+static uint64_t read_deadline(const struct l1_key *key, uint64_t sent_ns, uint64_t longest_ns, uint64_t remains_ns)
+{
+        const struct options *o = &runtime.options;
+        uint64_t              random = 0;
+
+        if (o->ttl_jitter != 0)
+                random = mt_hash(&sent_ns, sizeof sent_ns, (struct hash_key){{key->hash, key->hash}});
+        return sent_ns + strategy_share(remains_ns, longest_ns, o->ttl_scale, o->ttl_jitter, random);
+}
+
+/* What PTTL said: what remains to the value from the moment before it was asked. False: it is not to be kept. */
+static bool read_remains(struct connection *c, const void *pttl, bool is_nil, uint64_t *remains_ns)
 {
         const struct abi *abi = &c->hiredis->abi;
         long long         ms;
@@ -310,21 +322,23 @@ static bool read_lifetime(struct connection *c, const void *pttl, bool is_nil, u
                 return false;
         }
         ms = abi_reply_integer(abi, pttl);
+        *remains_ns = UINT64_MAX;
         if (is_nil || ms == -1) /* no such key, or no time to live: MTSHIM_L1_TTL */
                 return true;
         if (ms < 0 || (ms == 0 && !is_nil)) /* gone when PTTL looked, there when GET did: somebody is writing it */
                 return false;
-        if ((uint64_t)ms < *life_ns / NS_PER_MS)
-                *life_ns = (uint64_t)ms * NS_PER_MS;
+        if ((uint64_t)ms < UINT64_MAX / NS_PER_MS)
+                *remains_ns = (uint64_t)ms * NS_PER_MS;
         return true;
 }
 
 static void read_fill(struct connection *c, const struct l1_key *key, struct l1_lease *lease, const void *pttl,
-                      const void *reply, uint64_t sent_ns, uint64_t life_ns)
+                      const void *reply, uint64_t sent_ns, uint64_t longest_ns)
 {
         const struct abi *abi = &c->hiredis->abi;
         int               type = abi_reply_type(reply);
         struct mt_bytes   value = mt_bytes(NULL, 0);
+        uint64_t          remains_ns;
 
         if (type == ABI_REPLY_STRING) {
                 value = mt_bytes(abi_reply_str(abi, reply), abi_reply_len(abi, reply));
@@ -333,9 +347,9 @@ static void read_fill(struct connection *c, const struct l1_key *key, struct l1_
                         rights_look(c, reply);
                 goto release; /* an error is never kept */
         }
-        if (!read_lifetime(c, pttl, type == ABI_REPLY_NIL, &life_ns) || value.len > runtime.options.l1_max_item_bytes)
+        if (!read_remains(c, pttl, type == ABI_REPLY_NIL, &remains_ns) || value.len > runtime.options.l1_max_item_bytes)
                 goto release;
-        l1_fill(c->l1, key, lease, value, sent_ns + life_ns);
+        l1_fill(c->l1, key, lease, value, read_deadline(key, sent_ns, longest_ns, remains_ns));
         return;
 release:
         l1_release(c->l1, lease);
@@ -362,7 +376,7 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
         const struct hiredis *h = c->hiredis;
         const struct l1_key   wanted = {key, hash};
         const struct rule    *rule = rules_match(&runtime.options.rules, key);
-        uint64_t              life_ns = rule != NULL ? rule->ttl_ns : runtime.options.l1_ttl_ns;
+        uint64_t              longest_ns = rule_life_ns(rule, runtime.options.l1_ttl_ns);
         struct l1_lease       lease;
         uint64_t              sent_ns;
         void                 *pttl = NULL, *reply = NULL;
@@ -395,7 +409,7 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
         }
         if (reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();
-                read_fill(c, &wanted, &lease, pttl, reply, sent_ns, life_ns);
+                read_fill(c, &wanted, &lease, pttl, reply, sent_ns, longest_ns);
         } else {
                 l1_release(c->l1, &lease);
         }

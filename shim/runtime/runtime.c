@@ -8,6 +8,7 @@
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/forklock.h"
 #include "../../l1/base/log.h"
+#include "../redis/backend_redis.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -91,6 +92,7 @@ static void runtime_configure_invalidation(void)
 
 static int runtime_setup(void)
 {
+        tiers_register(&backend_redis);
         options_load(&runtime.options);
         if (!runtime.options.enable || runtime.options.refused || !runtime_watch_forks())
                 return RUNTIME_OFF;

@@ -34,6 +34,8 @@ static const struct {
         [FENCE] = {"fence", "[R1] a reader's copy is still going on when it looks at the slot again"},
         [LATE] = {"late", "[R2] a cleared slot is seen to be so after bytes that were written later"},
         [WRAP] = {"wrap", "a generation of two bits comes round while a reader sleeps"},
+        [REFRESH] = {"refresh", "a value is fetched anew in the place of a word that was seen after GET, not before"},
+        [REFRESH_LAP] = {"refresh-lap", "who fetches a value anew does not compare the generation of the word"},
 };
 
 enum rule    broken;
@@ -50,12 +52,29 @@ static const struct scope scopes[] = {
         {"two reclaimers and a death", .writes = 1, .leases = 2, .reclaims = 2, .deaths = 1, .reclaimers = 2},
         {"three laps", .writes = 1, .leases = 2, .reclaims = 3, .empty_laps = true},
         {"four laps", .writes = 1, .leases = 2, .reclaims = 4, .empty_laps = true},
+        {"two refreshes", .writes = 1, .leases = 3, .items = 2, .refreshes = true},
+        {"three fills, a refresh and a lap", .writes = 1, .leases = 3, .reclaims = 1, .refreshes = true},
+        {"one refresh and a death", .writes = 2, .leases = 2, .deaths = 1, .refreshes = true},
+        {"a refresh and reclaims", .writes = 1, .leases = 2, .reclaims = 2, .refreshes = true},
+        {"a refresh and a loss", .writes = 1, .leases = 2, .losses = 1, .refreshes = true},
         {"three fills and a death", .writes = 2, .leases = 3, .deaths = 1, .deep = true},
         {"three fills, two reclaims", .writes = 1, .leases = 3, .reclaims = 2, .deep = true},
         {"two reclaimers, three reclaims", .writes = 1, .leases = 2, .reclaims = 3, .reclaimers = 2, .deep = true},
         {"three fills, two items", .writes = 1, .leases = 3, .reclaims = 1, .items = 2, .deep = true},
+        {"two laps and a refresh", .writes = 1, .leases = 3, .reclaims = 2, .empty_laps = true, .refreshes = true,
+         .deep = true},
         {"everything", .writes = 1, .leases = 2, .reclaims = 1, .deaths = 1, .losses = 1, .deep = true},
 };
+
+static bool is_walked(const struct scope *s, enum rule rule, bool deep)
+{
+        switch (rule) {
+        case WRAP: return s->empty_laps && !s->refreshes && (deep || !s->deep);
+        case REFRESH:
+        case REFRESH_LAP: return s->refreshes && (deep || !s->deep);
+        default: return deep || !s->deep;
+        }
+}
 
 static bool run_rule(enum rule rule, bool trace, bool deep)
 {
@@ -64,7 +83,7 @@ static bool run_rule(enum rule rule, bool trace, bool deep)
 
         broken = rule;
         for (size_t i = 0; i < sizeof scopes / sizeof scopes[0] && found == NULL; i++) {
-                if ((scopes[i].deep && !deep) || (rule == WRAP && !scopes[i].empty_laps))
+                if (!is_walked(&scopes[i], rule, deep))
                         continue;
                 scope = scopes[i];
                 found = walk(trace, &count);

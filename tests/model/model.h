@@ -43,8 +43,9 @@ struct seg {
         struct item item[ITEMS];
 };
 
+/* lease: the word in its slot that its fill replaces. */
 struct filler {
-        uint8_t at, id, token, slot, number, seg, published;
+        uint8_t at, id, lease, slot, number, seg, published;
 };
 
 struct reclaimer {
@@ -73,6 +74,7 @@ struct scope {
         uint8_t     items;      /* in a log segment; 0 = 1 */
         uint8_t     reclaimers; /* 0 = 1 */
         bool        empty_laps; /* a free log segment may be reclaimed too: laps are cheap then */
+        bool        refreshes;  /* a fill may replace a LIVE word that stays there meanwhile */
         bool        deep;       /* only when asked for: minutes, and gigabytes */
 };
 
@@ -91,6 +93,8 @@ enum rule {
         FENCE,
         LATE,
         WRAP,
+        REFRESH,
+        REFRESH_LAP,
         RULES
 };
 
@@ -100,7 +104,8 @@ extern struct scope scope;
 /* ------------------------------------------------------------------------------------------------------- steps.c */
 
 /* Every step that there is, by number. */
-enum { STEPS = 5 + 2 * FILLERS + 2 * RECLAIMERS + 2 + FILLERS + RECLAIMERS + 1 };
+enum { FILLER_STEPS = 2 * SLOTS };
+enum { STEPS = 5 + FILLER_STEPS * FILLERS + 2 * RECLAIMERS + 2 + FILLERS + RECLAIMERS + 1 };
 
 extern const char *lie; /* what the last step has shown, NULL while all is well */
 extern const char *step_name;

@@ -53,8 +53,10 @@ static void sort_segs(struct state *s)
         turn_word(&s->l_word);
         turn_word(&s->r_word);
         turn_word(&s->late_word);
-        for (unsigned i = 0; i < FILLERS; i++)
+        for (unsigned i = 0; i < FILLERS; i++) {
                 s->filler[i].seg ^= s->filler[i].at > 3;
+                turn_word(&s->filler[i].lease);
+        }
         for (unsigned i = 0; i < RECLAIMERS; i++) {
                 struct reclaimer *c = &s->reclaimer[i];
 

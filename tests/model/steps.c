@@ -153,16 +153,27 @@ static bool listener_returns(struct state *s)
 
 /* ---------------------------------------------------------------------------------------------------------- fillers */
 
-/* l1_lease(): whatever stands there: empty, expired, left behind, evicted for lack of room. */
-static bool filler_leases(struct state *s, struct filler *f, unsigned slot)
+/* l1_lease(): whatever stands there: empty, expired, left behind, evicted for lack of room. l1_refresh(): a LIVE word
+ * stays, and is the lease. */
+static bool filler_leases(struct state *s, struct filler *f, unsigned slot, bool refresh)
 {
-        if (s->leases == scope.leases)
+        if (s->leases == scope.leases || (refresh && (!scope.refreshes || !IS_LIVE(s->slot[slot]))))
                 return false;
-        f->token = broken == TOKEN ? 1 : (uint8_t)(s->leases + 1);
         s->leases++;
-        s->slot[slot] = PENDING(f->token);
+        if (!refresh)
+                s->slot[slot] = PENDING(broken == TOKEN ? 1 : s->leases);
+        f->lease = s->slot[slot];
         f->slot = (uint8_t)slot;
+        if (refresh)
+                step_name = "filler: sees a LIVE slot, to replace it";
         return true;
+}
+
+/* Rule refresh: the word is not that of before the GET. */
+static void filler_looks_too_late(const struct state *s, struct filler *f)
+{
+        if (broken == REFRESH && IS_LIVE(f->lease) && IS_LIVE(s->slot[f->slot]))
+                f->lease = s->slot[f->slot];
 }
 
 static void filler_writes_rest(struct filler *f, struct seg *g)
@@ -171,11 +182,19 @@ static void filler_writes_rest(struct filler *f, struct seg *g)
         f->number = 0;
 }
 
-/* l1_fill(): only from its own token. */
+/* Rule refresh-lap: it does not look at the generation. */
+static bool is_same_to_a_filler(uint8_t lease, uint8_t word)
+{
+        return broken == REFRESH_LAP && IS_LIVE(lease) && ((lease ^ word) & ~GENS) == 0;
+}
+
+/* l1_fill(): only from its own lease. */
 static void filler_publishes(struct state *s, struct filler *f, unsigned item)
 {
-        f->published = compare_and_swap(s, f->slot, PENDING(f->token), live(s, f->seg, item));
-        f->token = f->slot = 0;
+        if (is_same_to_a_filler(f->lease, s->slot[f->slot]))
+                f->lease = s->slot[f->slot];
+        f->published = compare_and_swap(s, f->slot, f->lease, live(s, f->seg, item));
+        f->lease = f->slot = 0;
 }
 
 static bool filler_step(struct state *s, unsigned who, unsigned choice)
@@ -192,13 +211,16 @@ static bool filler_step(struct state *s, unsigned who, unsigned choice)
         struct seg              *g = &s->seg[f->seg];
 
         step_name = names[f->at];
-        if (choice != 0 && f->at != 1 && f->at != 3)
+        if (choice >= (f->at == 1 ? FILLER_STEPS : f->at == 3 ? SEGS : 1))
                 return false;
         switch (f->at++) {
         case 0: f->id = s->id; return s->leases < scope.leases;
-        case 1: return filler_leases(s, f, choice);
+        case 1: return filler_leases(s, f, choice % SLOTS, choice >= SLOTS);
         case 2: f->number = s->number; return true;
-        case 3: f->seg = (uint8_t)choice; return own_open(&s->seg[choice], FILLER + who);
+        case 3:
+                filler_looks_too_late(s, f);
+                f->seg = (uint8_t)choice;
+                return own_open(&s->seg[choice], FILLER + who);
         case 4:
                 g->item[g->head].a_id = f->id;
                 g->item[g->head].a_number = f->number;
@@ -456,9 +478,9 @@ bool step_take(struct state *s, unsigned n)
         default: break;
         }
         n -= 5;
-        if (n < 2 * FILLERS)
-                return filler_step(s, n / 2, n % 2);
-        n -= 2 * FILLERS;
+        if (n < FILLER_STEPS * FILLERS)
+                return filler_step(s, n / FILLER_STEPS, n % FILLER_STEPS);
+        n -= FILLER_STEPS * FILLERS;
         if (n < 2 * RECLAIMERS)
                 return reclaimer_step(s, n / 2, n % 2);
         n -= 2 * RECLAIMERS;

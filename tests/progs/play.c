@@ -11,6 +11,7 @@
  *   append C WORD... | appendraw C RESP    redisAppendCommandArgv, redisAppendFormattedCommand
  *   reply C | readerreply C | write C | read C
  *   hit C KEY | travels C KEY              GET, which must not, must reach the server (required only when shimmed)
+ *   served C KEY                           the same as hit, at once: where nothing may be on its way to L1 that clears KEY
  *   warm C KEY                             GET until it does not
  *   await C KEY VALUE                      GET until it says VALUE, at most the bound (MT_BOUND_MS) and a little
  *   untilsaid C KEY FILE                   GET until there is anything in the file (when shimmed)
@@ -281,6 +282,18 @@ static void op_travels(struct word *w, int n)
         say("get", c, r);
 }
 
+static void op_served(struct word *w, int n)
+{
+        redisContext *c = live(w[1].p);
+        long long     before = server_gets(probe);
+        redisReply   *r = redisCommand(c, "GET %b", w[2].p, w[2].len);
+
+        (void)n;
+        if (shimmed() && before != server_gets(probe))
+                die("line %u: GET %s was answered by the server", line_number, w[2].p);
+        say("get", c, r);
+}
+
 /* The server may announce a write of a moment ago only now, which costs a miss: a few of them are no failure. */
 static void op_hit(struct word *w, int n)
 {
@@ -537,6 +550,7 @@ static const struct {
         {"read", op_read, 2},
         {"hit", op_hit, 3},
         {"travels", op_travels, 3},
+        {"served", op_served, 3},
         {"warm", op_warm, 3},
         {"await", op_await, 4},
         {"untilsaid", op_untilsaid, 4},

@@ -3,6 +3,7 @@
 #include "redis_fixture.h"
 
 #include "l1/tier/conform.h"
+#include "l1/tier/plugin.h"
 #include "shim/redis/backend_redis.h"
 
 #include <pthread.h>
@@ -589,6 +590,25 @@ START_TEST(another_database_as_somebody)
 }
 END_TEST
 
+/* As MTSHIM_TIERS and doctor --backend find it: from the room above by its name, before any file is looked for. */
+START_TEST(it_is_found_by_its_name)
+{
+        static struct spec         spec;
+        const struct plugin_places nowhere = {.folder = "/nowhere"};
+
+        ck_assert_ptr_null(spec_parse(mt_bytes_of("redis:127.0.0.1:1?db=1"), &spec));
+        ck_assert_ptr_null(plugin_find(&spec, &nowhere, why));
+        tiers_register(&backend_redis);
+        tiers_register(&backend_redis);
+        ck_assert_ptr_eq(plugin_find(&spec, &nowhere, why), &backend_redis);
+        opening = spec_config(&spec, mt_bytes_of("p:"), TIMEOUT_MS);
+        ck_assert_msg(backend_redis.open(&opening, &self, why) == MT_OK, "%s", why);
+        ck_assert_int_eq(get("k"), MT_ERROR); /* nobody listens there: that is found out here, and no miss */
+        ck_assert(!ops->cache.health_check(self));
+        ck_assert(plugin_check(&backend_redis, why));
+}
+END_TEST
+
 int main(void)
 {
         Suite   *s = suite_create("backend_redis");
@@ -620,6 +640,7 @@ int main(void)
         tcase_set_timeout(t, 30);
         tcase_add_checked_fixture(t, setup_alone, teardown);
         tcase_add_test(t, options);
+        tcase_add_test(t, it_is_found_by_its_name);
         tcase_add_test(t, another_database_as_somebody);
         suite_add_tcase(s, t);
         t = tcase_create("old");

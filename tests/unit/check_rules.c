@@ -60,26 +60,39 @@ START_TEST(first_match_wins)
         ck_assert_int_eq(place("a:12"), 3);
         ck_assert_int_eq(place("a:1"), 5);
         ck_assert_int_eq(place(""), 5);
-        ck_assert_int_eq(rules.rule[0].action, RULE_TTL);
+        ck_assert_uint_eq(rules.rule[0].flags, RULE_TTL);
         ck_assert_uint_eq(rules.rule[0].ttl_ns, 10 * NS_PER_S);
         ck_assert_uint_eq(rules.rule[2].ttl_ns, 1500 * NS_PER_MS);
-        ck_assert_int_eq(rules.rule[1].action, RULE_BYPASS);
+        ck_assert_uint_eq(rules.rule[1].flags, RULE_BYPASS);
         ck_assert_int_eq(rules_match(&rules, mt_bytes(NULL, 0)) - rules.rule, 5);
 }
 END_TEST
 
 START_TEST(bad_rules_are_skipped)
 {
+        static const char action[] = "its action is none of bypass, ttl:DURATION, strategy:NAME, tiers";
+        static const char strategy[] = "its strategy is none of default, realtime, short, medium, long";
+        static const char twice[] = "it says the same thing twice";
         static const struct {
                 const char *text, *rule, *why;
         } cases[] = {
                 {"a=bypass;b;c=bypass", "b", "it is not of the form pattern=action"},
                 {"a=bypass;=bypass;c=bypass", "=bypass", "its pattern is empty"},
-                {"a=bypass;b=cache;c=bypass", "b=cache", "its action is neither bypass nor ttl:DURATION"},
-                {"a=bypass;b=ttl:;c=bypass", "b=ttl:", "its action is neither bypass nor ttl:DURATION"},
+                {"a=bypass;b=cache;c=bypass", "b=cache", action},
+                {"a=bypass;b=ttl:;c=bypass", "b=ttl:", action},
                 {"a=bypass;b=ttl:0;c=bypass", "b=ttl:0", "its ttl is not a duration of 1ms..365d"},
                 {"a=bypass;b=ttl:3y;c=bypass", "b=ttl:3y", "its ttl is not a duration of 1ms..365d"},
-                {"a=bypass;b=strategy:realtime;c=bypass", "b=strategy:realtime", "strategies are not in this version"},
+                {"a=bypass;b=strategy:;c=bypass", "b=strategy:", action},
+                {"a=bypass;b=strategy:custom;c=bypass", "b=strategy:custom", strategy},
+                {"a=bypass;b=strategy:shor;c=bypass", "b=strategy:shor", strategy},
+                {"a=bypass;b=tiers:1;c=bypass", "b=tiers:1", action},
+                {"a=bypass;b=tiers,;c=bypass", "b=tiers,", action},
+                {"a=bypass;b=,tiers;c=bypass", "b=,tiers", action},
+                {"a=bypass;b=;c=bypass", "b=", action},
+                {"a=bypass;b=ttl:1s,strategy:long;c=bypass", "b=ttl:1s,strategy:long", twice},
+                {"a=bypass;b=tiers,ttl:1s, tiers;c=bypass", "b=tiers,ttl:1s, tiers", twice},
+                {"a=bypass;b=ttl:1s,bypass;c=bypass", "b=ttl:1s,bypass", "bypass stands alone"},
+                {"a=bypass;b=bypass,tiers;c=bypass", "b=bypass,tiers", "bypass stands alone"},
         };
 
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -92,6 +105,36 @@ START_TEST(bad_rules_are_skipped)
                 ck_assert_int_eq(place("c"), 1);
                 ck_assert_int_eq(place("b"), -1);
         }
+}
+END_TEST
+
+START_TEST(actions_in_a_list)
+{
+        static const struct {
+                const char *key;
+                uint32_t    flags;
+                uint64_t    life_ns;
+        } cases[] = {
+                {"f:1", RULE_TTL | RULE_TIERS, 10 * NS_PER_S},
+                {"g,h", RULE_TTL | RULE_TIERS, 1500 * NS_PER_MS},
+                {"i", RULE_TIERS, 7 * NS_PER_S},
+                {"j", RULE_TTL, 300 * NS_PER_S},
+                {"k", RULE_TTL, 3600 * NS_PER_S},
+                {"l", RULE_TTL, 3 * 3600 * NS_PER_S},
+                {"m", RULE_TTL, 300 * NS_PER_S},
+        };
+
+        parse("f:*=strategy:realtime,tiers;g,h= tiers , ttl:1500ms ;i=tiers;j=strategy:short;k=strategy:medium;"
+              "l=strategy:long;m=strategy:default");
+        ck_assert_uint_eq(complaints, 0);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                const struct rule *rule = rules_match(&rules, mt_bytes_of(cases[i].key));
+
+                ck_assert_ptr_nonnull(rule);
+                ck_assert_uint_eq(rule->flags, cases[i].flags);
+                ck_assert_uint_eq(rule_life_ns(rule, 7 * NS_PER_S), cases[i].life_ns);
+        }
+        ck_assert_uint_eq(rule_life_ns(NULL, 7), 7);
 }
 END_TEST
 
@@ -133,7 +176,8 @@ END_TEST
 /* What is written parses back to what it was, and a copy stands on its own. */
 START_TEST(written_and_read_back)
 {
-        const char  *text = "session:*=ttl:10s;a\\;b=bypass;*=ttl:1500ms";
+        const char  *text = "session:*=ttl:10s;a\\;b=bypass;f=strategy:realtime,tiers;g=ttl:1s,tiers;"
+                            "h=tiers;i=strategy:long;*=ttl:1500ms";
         char         out[256];
         struct rules copy;
 
@@ -157,7 +201,7 @@ START_TEST(noise)
                 char  *text = malloc(n + 1);
 
                 for (size_t j = 0; j < n; j++)
-                        text[j] = "ab*?[]\\=;: t\tbypassttl:1s"[rand() % 25];
+                        text[j] = "ab*?[]\\=;: t\tbypassttl:1s,strategy:longtiers"[rand() % 44];
                 rules_parse(&rules, mt_bytes(text, n), complain, &rules);
                 rules_match(&rules, mt_bytes(text, n));
                 free(text);
@@ -227,6 +271,54 @@ START_TEST(units)
 }
 END_TEST
 
+START_TEST(decimals)
+{
+        static const struct {
+                const char *text;
+                uint64_t    millionths;
+                const char *back;
+        } cases[] = {
+                {"0", 0, "0"},
+                {"1", 1000000, "1"},
+                {"1.0", 1000000, "1"},
+                {"0.5", 500000, "0.5"},
+                {"0.25", 250000, "0.25"},
+                {"0.000001", 1, "0.000001"},
+                {"12.345678", 12345678, "12.345678"},
+                {"100", 100000000, "100"},
+                {"9223372036854.775807", INT64_MAX, "9223372036854.775807"},
+        };
+        const char *bad[] = {"",
+                             ".",
+                             ".5",
+                             "1.",
+                             "-1",
+                             "+1",
+                             "1e3",
+                             "1,5",
+                             "1.5 ",
+                             " 1",
+                             "0x1",
+                             "nan",
+                             "1.2.3",
+                             "0.1234567",
+                             "1.-5",
+                             "9223372036854.775808",
+                             "99999999999999999999"};
+        uint64_t    value;
+        char        text[UNITS_TEXT_MAX];
+
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                ck_assert(units_parse_decimal(mt_bytes_of(cases[i].text), &value));
+                ck_assert_uint_eq(value, cases[i].millionths);
+                units_format_decimal(value, text);
+                ck_assert_str_eq(text, cases[i].back);
+        }
+        for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+                ck_assert_msg(!units_parse_decimal(mt_bytes_of(bad[i]), &value), "'%s'", bad[i]);
+}
+END_TEST
+
 int main(void)
 {
         Suite   *suite = suite_create("rules");
@@ -238,11 +330,13 @@ int main(void)
         tcase_add_test(tcase, no_rules);
         tcase_add_test(tcase, first_match_wins);
         tcase_add_test(tcase, bad_rules_are_skipped);
+        tcase_add_test(tcase, actions_in_a_list);
         tcase_add_test(tcase, semicolons_and_equals_in_patterns);
         tcase_add_test(tcase, storage_is_bounded);
         tcase_add_test(tcase, written_and_read_back);
         tcase_add_test(tcase, noise);
         tcase_add_test(tcase, units);
+        tcase_add_test(tcase, decimals);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);

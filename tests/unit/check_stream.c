@@ -466,8 +466,8 @@ START_TEST(what_came_before_it_was_back_is_not_missed)
 }
 END_TEST
 
-/* A writer adds numbers, each until it is acknowledged; one may be there twice then, by another id (a writer cannot tell
- * whether it was added). Readers go on by what they were handed. */
+/* A writer adds numbers, each until it is acknowledged; one may be there twice then, by another id (a writer cannot
+ * tell whether it was added). Readers go on by what they were handed. */
 enum { WRITTEN = 600, RESTARTS = 3, AHEAD = 20 };
 
 static _Atomic unsigned written, kills;
