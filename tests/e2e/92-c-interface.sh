@@ -420,8 +420,8 @@ if [ -n "$HIREDIS" ]; then # since hiredis 1.0
         IN=$T/script
         printf 'set a 1\nwarm a\nget a\n' >"$T/script"
         for how in bare shim; do
-                MT_CA=$T/ca.pem MTSHIM_SEGMENT=$SEGMENT-tls-$how $how "$API/api_play" "rediss://$MT_REDIS" <"$T/script" >"$T/out" 2>"$T/err" ||
-                        { show "$T/err"; fail "TLS, $how"; }
+                MT_CA=$T/ca.pem MTSHIM_SEGMENT=$SEGMENT-tls-$how $how "$API/api_play" "rediss://$MT_REDIS" <"$T/script" \
+                        >"$T/out" 2>"$T/err" || { show "$T/err"; fail "TLS, $how"; }
                 [ "$(tr '\n' ' ' <"$T/out")" = "OK OK '1' " ] || { show "$T/out"; fail "TLS, $how"; }
         done
         MTSHIM_LOG_LEVEL=error bare "$API/api_play" "rediss://$MT_REDIS" <<<'get a' >"$T/out" 2>"$T/err"
