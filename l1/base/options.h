@@ -1,6 +1,6 @@
 /* options.h - what the user asked for. The environment goes before the file named by MTSHIM_CONF, that before what the
- * program itself has said (the C interface), and that before the defaults; a bad value is named in one line and whatever
- * held before it goes on holding. Allocates nothing. */
+ * program itself has said (the C interface), and that before the defaults; a bad value is named in one line and
+ * whatever held before it goes on holding. Allocates nothing. */
 #ifndef MT_BASE_OPTIONS_H
 #define MT_BASE_OPTIONS_H
 
