@@ -58,7 +58,7 @@ TIER_C  := $(sort $(wildcard l1/tier/backend_*.c l1/tier/conform*.c) l1/tier/bui
 # Stores that need a library of their own: libmtshim-NAME.so each, where that library's headers are.
 PLUGINS := $(if $(wildcard /usr/include/lmdb.h /usr/local/include/lmdb.h),lmdb) \
            $(if $(wildcard /usr/include/libmemcached/memcached.h /usr/local/include/libmemcached/memcached.h),memcached)
-PLUG_C  := $(sort $(foreach p,settings $(PLUGINS),$(wildcard l1/tier/plugins/$p*.c)))
+PLUG_C  := $(sort $(foreach p,plugin_options $(PLUGINS),$(wildcard l1/tier/plugins/$p*.c)))
 LIB_C   := $(filter-out $(TIER_C),$(sort $(wildcard l1/*.c l1/*/*.c invalidation/*.c $(filter-out shim/ctl/%,$(wildcard shim/*/*.c)))))
 CTL_C   := $(sort $(wildcard shim/ctl/*.c))
 CORE_C  := $(filter-out shim/interpose/%,$(LIB_C)) $(TIER_C)
@@ -170,7 +170,7 @@ $(call OBJ,l1/tier/backend_process.c): CPPFLAGS += -Dmtshim_backend=backend_proc
 
 # Those with a library: that one is the only need besides libc, libbsd is inside and hidden, mtshim_backend all that is seen.
 # None is ever unloaded: what it needs may have made threads and keys of its own.
-PLUG_SRC = $(wildcard l1/tier/plugins/settings.c l1/tier/plugins/$(1)*.c) l1/base/units.c l1/base/glob.c l1/base/forklock.c
+PLUG_SRC = $(wildcard l1/tier/plugins/plugin_options.c l1/tier/plugins/$(1)*.c) l1/base/units.c l1/base/glob.c l1/base/forklock.c
 $(PLUGINS:%=$(BUILD)/libmtshim-%.so): $(BUILD)/libmtshim-%.so: $(wildcard l1/tier/plugins/*.[ch]) l1/tier/backend.h \
                                       $(wildcard l1/base/*.h) l1/base/units.c l1/base/glob.c l1/base/forklock.c Makefile
 	$(SAY) LD $@
@@ -215,7 +215,7 @@ $(BUILD)/unit/check_pool_tls: CHECK_LD := $(filter-out -lhiredis,$(CHECK_LD))
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(CORE)
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CHECK_LD)
+	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(filter-out %.o,$^) $(CHECK_LD)
 
 $(BUILD)/unit/check_oracle: $(call OBJ,tests/coherence/oracle.c)
 

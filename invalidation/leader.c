@@ -258,8 +258,14 @@ void leader_renew(struct leader *leader, uint64_t now_ns)
  * it is over nobody would hear of writes. */
 void leader_resign(struct server_shm *server, uint64_t self)
 {
+        uint64_t fresh_at_ns = mt_load_relaxed(&server->fresh_at_ns);
+
         if (self == 0 || mt_load_acquire(&server->leader) != self)
                 return;
+        /* [F3] the one before the other: who finds that it is 0 finds what it was. A leader that has reached nobody has
+         * nothing to add. */
+        if (fresh_at_ns != 0)
+                mt_store_relaxed(&server->fresh_was_ns, fresh_at_ns);
         mt_store_release(&server->fresh_at_ns, 0);
         mt_cas_acq_rel(&server->leader, &self, 0);
 }

@@ -97,6 +97,7 @@ static struct server_shm *server_choose(struct l1 *l1, uint64_t now_ns)
 
 static void server_reset(struct server_shm *server)
 {
+        mt_store_relaxed(&server->fresh_was_ns, 0);
         mt_store_release(&server->fresh_at_ns, 0);
         mt_store_relaxed(&server->flags, 0);
         mt_store_relaxed(&server->leader, 0);

@@ -151,7 +151,7 @@ struct server_shm {
         _Atomic uint32_t bound_ms;            /* smallest MTSHIM_MAX_STALENESS among those attached; 0 = not said */
         _Atomic uint64_t retry_ns;            /* SERVER_NO_TRACKING: not before */
         _Atomic uint64_t costly_until_ns;
-        uint8_t          pad1[8];
+        _Atomic uint64_t fresh_was_ns; /* fresh_at_ns when a leader gave up last; then that is 0 */
 
         /* Identity and what an operator reads. */
         _Alignas(64) _Atomic uint32_t state; /* enum server_state */

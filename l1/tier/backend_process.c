@@ -17,7 +17,7 @@
 
 #define PROCESS_SIZE    (UINT64_C(64) << 20)
 #define PROCESS_BUCKETS 1024u /* at first; a power of two */
-#define PROCESS_MARKS   1024u /* keys that share one lose a late value to each other's removals, and no more than that */
+#define PROCESS_MARKS   1024u /* keys that share one lose a late value to each other's removals, no more */
 
 struct entry {
         TAILQ_ENTRY(entry) age;

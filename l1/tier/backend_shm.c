@@ -1,9 +1,9 @@
-/* backend_shm.c - L1's shared memory as a store like any other: all processes of one user on one host have it in common.
+/* backend_shm.c - L1's shared memory as a store like any other: the processes of a user on one host share it.
  *
  * Address: the name of the segment, "tier" when empty; one of its own, beside L1's, since a removal by pattern makes a
  * fill of L1 in vain now and then. Options: size=64M and max_item=1M, which count for whoever creates it; directory,
- * where it lies (/dev/shm). It stays when its processes have ended, and goes when somebody removes the file. It is a cache: what
- * is not read may make room for something else at any time.
+ * where it lies (/dev/shm). It stays when its processes have ended, and goes when somebody removes the file. It is a
+ * cache: what is not read may make room for something else at any time.
  *
  * Times: deadlines are counted in units of 33.5 ms (item.h), rounded down: a value dies up to 45 ms early, one for less
  * than that at once, one for more than four years after as many as are left of the segment's first 4.5.
@@ -14,9 +14,9 @@
  *   set_marked   PENDING at 'd' [S in lease.c, a full fence]; look at 'm': is it that number?; fill
  *   remove       clear 'm'; a full fence [S2]; clear 'd'
  *
- * Either the set sees 'm' cleared; or its PENDING stood before 'd' was cleared, which then took it, or the value that had
- * come of it. A removal by pattern, and a flush, walk over all of 'm' first and then over all of 'd' likewise. A mark
- * that was evicted, or is older than five minutes, is void: a value less, no lie. */
+ * Either the set sees 'm' cleared; or its PENDING stood before 'd' was cleared, which then took it, or the value that
+ * had come of it. A removal by pattern, and a flush, walk over all of 'm' first and then over all of 'd' likewise. A
+ * mark that was evicted, or is older than five minutes, is void: a value less, no lie. */
 #include "builtin.h"
 
 #include "../base/forklock.h"

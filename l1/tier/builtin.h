@@ -1,4 +1,4 @@
-/* builtin.h - the backends that are linked in where they are wanted: in the command and in tests, not in the library. */
+/* builtin.h - the backends that are linked in, into the command and the tests, not into the library. */
 #ifndef MT_TIER_BUILTIN_H
 #define MT_TIER_BUILTIN_H
 

@@ -1,11 +1,11 @@
-/* conform.h - does a store do what backend.h says? The same checks for every backend, plugins of others included: behind
- * `mtshim doctor --backend`, and in the tests of our own.
+/* conform.h - does a store do what backend.h says? The same checks for every backend, plugins of others included:
+ * behind `mtshim doctor --backend`, and in the tests of our own.
  *
  * Runs in the caller's thread, and in a few of its own where many at once are what is looked at. It stores, under a
- * prefix of its own behind config.prefix, what it removes again; real keys are not touched. Takes about two seconds with a
- * store in memory, for 1.3 of which it waits for a time to live to end, and up to 200 MB of memory, beside what the
- * store takes; the key of 512 MB is pages of zeros, and costs a store that refuses it nothing. Real time passes: it must
- * not be a store whose clock is moved by a test meanwhile. */
+ * prefix of its own behind config.prefix, what it removes again; real keys are not touched. Takes about two seconds
+ * with a store in memory, for 1.3 of which it waits for a time to live to end, and up to 200 MB of memory, beside what
+ * the store takes; the key of 512 MB is pages of zeros, and costs a store that refuses it nothing. A store of less than
+ * 16 MB drops what a check still wants. Real time passes: no test may move the store's clock meanwhile. */
 #ifndef MT_TIER_CONFORM_H
 #define MT_TIER_CONFORM_H
 

@@ -10,7 +10,7 @@
 
 enum { CROWD_THREADS = 8, CROWD_SHARED = 4, CROWD_VALUE_MAX = 3000 };
 
-/* --------------------------------------------------------------------------------------- values that describe themselves */
+/* ------------------------------------------------------------------------------- values that describe themselves */
 
 /* Which key, which version, how long: so that a torn one, or another key's, is known by itself. */
 struct crowd_head {
@@ -186,9 +186,9 @@ static void *crowd_mixed(void *arg)
         return NULL;
 }
 
-/* One key stands for a row of a database. Half of the threads change the row and remove the key; the others mark, read the
- * row, and store what they read, late. Whatever is found is at least as new as the row was at the last removal that had
- * ended before. */
+/* One key stands for a row of a database. Half of the threads change the row and remove the key; the others mark, read
+ * the row, and store what they read, late. Whatever is found is at least as new as the row was at the last removal that
+ * had ended before. */
 static bool crowd_newer(struct crowd_member *m, struct mt_bytes key, struct conform_buffer *b)
 {
         struct crowd *c = m->crowd;
@@ -298,7 +298,7 @@ static void crowds_marks(struct conform_run *r)
 
 /* ------------------------------------------------------------------------------------------- closed and opened */
 
-/* A mark of `k` that was void when the store went away must not be good when it is back; what was removed stays away. */
+/* A mark of `k` that was void when the store went away must not be good when it is back; what was removed stays so. */
 struct crowd_before {
         uint64_t mark;
         bool     marked;

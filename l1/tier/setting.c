@@ -1,6 +1,7 @@
 /* setting.c - "l3=lmdb:/var/cache/x?ttl_scale=2;l4=plugin:/lib/x.so": parts, and the options that are ours. */
 #include "setting.h"
 
+#include "../base/atomic.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/units.h"
@@ -120,6 +121,20 @@ static const char *setting_place(struct mt_bytes part, struct tier_setting setti
         return why;
 }
 
+static _Atomic unsigned setting_left_out;
+
+unsigned tiers_left_out(void)
+{
+        return mt_load_relaxed(&setting_left_out);
+}
+
+static void setting_leave_out(struct mt_bytes part, const char *why)
+{
+        log_line(LOG_WARN, "MTSHIM_TIERS: '%.*s' is left out: %s",
+                 (int)(part.len < SETTING_QUOTE_MAX ? part.len : SETTING_QUOTE_MAX), part.ptr, why);
+        mt_fetch_add_relaxed(&setting_left_out, 1);
+}
+
 bool settings_parse(const char *text, struct tier_setting setting[TIER_MAX])
 {
         bool any = false;
@@ -132,8 +147,7 @@ bool settings_parse(const char *text, struct tier_setting setting[TIER_MAX])
                 const char     *why = part.len > 0 ? setting_place(part, setting) : NULL;
 
                 if (why != NULL)
-                        log_line(LOG_WARN, "MTSHIM_TIERS: '%.*s' is left out: %s",
-                                 (int)(part.len < SETTING_QUOTE_MAX ? part.len : SETTING_QUOTE_MAX), part.ptr, why);
+                        setting_leave_out(part, why);
                 text += len + (text[len] != '\0');
         }
         for (unsigned i = 0; i < TIER_MAX; i++)

@@ -51,7 +51,7 @@ static bool spec_is_name(struct mt_bytes name)
         return name.len > 0;
 }
 
-/* What stands before the first such character, and *rest what stands behind it; all of it, and nothing, when there is none. */
+/* What stands before the first such character, *rest: behind it; all of it, and nothing, when there is none. */
 static struct mt_bytes spec_cut(struct mt_bytes text, char end, struct mt_bytes *rest)
 {
         const char *at = text.len > 0 ? memchr(text.ptr, end, text.len) : NULL;

@@ -1,11 +1,12 @@
-/* spec.h - "kind:address?name=value&name=value": how a tier's store is named in MTSHIM_TIERS and on command lines. Pure.
+/* spec.h - "kind:address?name=value&name=value": how MTSHIM_TIERS and command lines name a store. Pure.
  *
  *   lmdb:/var/cache/x?size=1G&sync=0      kind lmdb, address /var/cache/x, options size and sync
  *   process                               kind alone: the address is empty
  *   plugin:/opt/x.so?address=db1:7000     the address is the plugin's file; what it calls its address is an option
  *
- * The address and the values are decoded: %3F is '?', %26 '&', %3B ';', %25 '%', by two hexadecimal digits always. A NUL
- * is refused, since most of them become paths and host names. Kinds and names are letters, digits, '_', '-' and '.'. */
+ * The address and the values are decoded: %3F is '?', %26 '&', %3B ';', %25 '%', by two hexadecimal digits always. A
+ * NUL is refused, since most of them become paths and host names. Kinds and names are letters, digits, '_', '-' and
+ * '.'. */
 #ifndef MT_TIER_SPEC_H
 #define MT_TIER_SPEC_H
 

@@ -37,6 +37,8 @@ void tiers_register(const struct mt_backend *backend);
  * line, and left out. NULL: no tier is left (text is empty). The set lives as long as the process. plugins: the folder
  * of our own plugins, beside the library; NULL: where this library lies. */
 struct tiers *tiers_create(const char *text, const char *plugins);
+/* Parts that were left out, by this process so far: MTSHIM_ABORT_CONF asks. */
+unsigned tiers_left_out(void);
 /* The segment in which debts and statistics are: NULL: none (yet); then nothing is read from a tier. */
 void tiers_attach(struct tiers *tiers, struct l1 *l1);
 void tiers_after_fork(struct tiers *tiers);

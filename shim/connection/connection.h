@@ -33,6 +33,7 @@ enum connection_doubt {
         DOUBT_SEGMENT = 1u << 8,     /* no segment, or its tables are full */
         DOUBT_INCARNATION = 1u << 9, /* made before the server behind its address was replaced; verified before use */
         DOUBT_INHERITED = 1u << 10,  /* came through a fork, and its maker is alive */
+        DOUBT_FAILED = 1u << 12,     /* UNKNOWN only for what failed when it broke (request/stale.c) */
         DOUBT_UNPROVED = 1u << 11,   /* never authenticated, where that may be asked for, and not yet answered */
 };
 /* These end with the connection only. */

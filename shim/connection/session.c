@@ -542,12 +542,14 @@ void session_replied(struct connection *c, const void *reply)
         struct owed_row row;
 
         c->replied_ns = clock_coarse_ns();
-        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED))) {
+        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED | DOUBT_FAILED))) {
+                c->doubt &= ~(uint32_t)DOUBT_FAILED;
                 if (c->doubt & DOUBT_STREAM) {
                         rights_look(c, reply);
                         return;
                 }
-                session_prove(c, reply);
+                if (c->doubt & DOUBT_UNPROVED)
+                        session_prove(c, reply);
         }
         if (c->owed == 0 || !owed_take(&c->queue, &row)) {
                 c->doubt |= DOUBT_UNKNOWN; /* an answer that nobody asked for */
@@ -591,11 +593,12 @@ static MT_COLD void session_doubted(struct connection *c, const void *reply)
 {
         uint32_t argument;
 
+        c->doubt &= ~(uint32_t)DOUBT_FAILED;
         if (session_announced_next(c, &argument))
                 return;
         if (c->doubt & DOUBT_STREAM)
                 rights_look(c, reply);
-        else
+        else if (c->doubt & DOUBT_UNPROVED)
                 session_prove(c, reply);
 }
 
@@ -604,7 +607,7 @@ void session_replied_announced(struct connection *c, const void *reply)
         struct owed_row row;
 
         c->replied_ns = clock_coarse_ns();
-        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED)))
+        if (MT_UNLIKELY(c->doubt & (DOUBT_STREAM | DOUBT_UNPROVED | DOUBT_FAILED)))
                 session_doubted(c, reply);
         if (c->owed == 0 || !owed_take(&c->queue, &row)) {
                 c->doubt |= DOUBT_UNKNOWN;
@@ -668,7 +671,7 @@ static void session_end(struct connection *c, bool owes)
         while (owed_take(&c->queue, &row)) {
                 session_touch(c, row.class, row.hash, row.count);
                 if (session_changes(row.class))
-                        c->doubt |= DOUBT_UNKNOWN;
+                        c->doubt = (c->doubt | DOUBT_UNKNOWN) & ~(uint32_t)DOUBT_FAILED;
                 if (MT_UNLIKELY(c->announces) && owes && session_is_told(c, &row))
                         announce_owe(c);
         }

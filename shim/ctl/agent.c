@@ -208,9 +208,15 @@ static struct l1_config agent_segment(void)
 static bool agent_attach(void)
 {
         const struct l1_config config = agent_segment();
+        const struct options  *o = &agent.options;
+        uint64_t               kept_ns = o->stale_while_revalidate_ns;
 
+        if (kept_ns < o->stale_if_error_ns)
+                kept_ns = o->stale_if_error_ns;
         agent.l1 = l1_attach(&config);
         memset(agent.server, 0, sizeof agent.server);
+        if (agent.l1 != NULL) /* it reads nothing, but it makes room */
+                l1_set_ends(agent.l1, 0, kept_ns);
         return agent.l1 != NULL;
 }
 

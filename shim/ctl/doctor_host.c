@@ -3,6 +3,7 @@
 
 #include "../../invalidation/invalidation.h"
 #include "../../l1/tier/tier.h"
+#include "../redis/backend_redis.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -130,6 +131,7 @@ static void doctor_tiers(struct doctor *d)
 
         if (d->options.tiers[0] == '\0')
                 return;
+        tiers_register(&backend_redis);
         invalidation_loaded(); /* a container's filter is not this program's doing */
         snprintf(folder, sizeof folder, "%s", d->library);
         if (folder[0] != '\0')

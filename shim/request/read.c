@@ -4,11 +4,12 @@
  * mark that was unset. Rare cases leave sideways into cold functions. Any doubt ends in the same place: "false", and
  * the caller passes the command on. */
 #include "request.h"
+#include "stale.h"
 
 #include "../connection/rights.h"
 #include "../connection/session.h"
 #include "../hiredis/reply.h"
-#include "../runtime/runtime.h"
+#include "../runtime/ends.h"
 
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/log.h"
@@ -345,7 +346,9 @@ static void read_fill(struct connection *c, const struct l1_key *key, struct l1_
         } else if (type != ABI_REPLY_NIL || !runtime.options.negative) {
                 if (type == ABI_REPLY_ERROR)
                         rights_look(c, reply);
-                goto release; /* an error is never kept */
+                else if (type == ABI_REPLY_NIL && l1_refreshes(lease))
+                        l1_remove(c->l1, key->hash); /* what is there is gone in Redis */
+                goto release;                        /* an error is never kept */
         }
         if (!read_remains(c, pttl, type == ABI_REPLY_NIL, &remains_ns) || value.len > runtime.options.l1_max_item_bytes)
                 goto release;
@@ -368,33 +371,21 @@ static MT_COLD void read_failed(struct connection *c, bool pttl_answered, int er
         session_sent(c, COMMAND_OK, &request_a_get);
 }
 
-/* Ask Redis, and keep what it says. PENDING is placed before anything leaves: an invalidation that was applied before
+/* Ask Redis, and keep what it says. The lease was taken before anything leaves: an invalidation that was applied before
  * it came from a write that this GET will see, one that comes later takes the lease away. */
-static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
-                               uint64_t now_ns)
+static void *read_ask(struct connection *c, const struct l1_key *wanted, struct l1_lease *lease)
 {
         const struct hiredis *h = c->hiredis;
-        const struct l1_key   wanted = {key, hash};
-        const struct rule    *rule = rules_match(&runtime.options.rules, key);
+        const struct rule    *rule = rules_match(&runtime.options.rules, wanted->key);
         uint64_t              longest_ns = rule_life_ns(rule, runtime.options.l1_ttl_ns);
-        struct l1_lease       lease;
+        struct stale_before   before = stale_before(c);
         uint64_t              sent_ns;
         void                 *pttl = NULL, *reply = NULL;
-        int                   saved_errno = errno;
+        int                   saved_errno;
 
-        if (key.len > ITEM_KEY_MAX) /* never kept, so never found */
-                return read_refuse(c, COUNTER_bypass_key);
-        l1_count(c->l1, COUNTER_misses, 1);
-        if (!read_trusts_ttl(c))
-                invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
-        if (!read_may_fill(c) || !l1_lease(c->l1, &wanted, namespace_id, now_ns, &lease)) {
-                errno = saved_errno;
-                return READ_ELSEWHERE;
-        }
-        errno = saved_errno;
         sent_ns = clock_precise_ns();
         connection_enter_hiredis(c);
-        if (!read_append(h, c->context, key) || h->redisGetReply(c->context, &pttl) != REDIS_OK ||
+        if (!read_append(h, c->context, wanted->key) || h->redisGetReply(c->context, &pttl) != REDIS_OK ||
             h->redisGetReply(c->context, &reply) != REDIS_OK)
                 reply = NULL; /* the error is in the context, as the program expects it */
         connection_leave_hiredis(c);
@@ -409,14 +400,93 @@ static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64
         }
         if (reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();
-                read_fill(c, &wanted, &lease, pttl, reply, sent_ns, longest_ns);
+                if (runtime.options.early_refresh != 0)
+                        ends_fetched(c->l1, clock_precise_ns() - sent_ns);
+                read_fill(c, wanted, lease, pttl, reply, sent_ns, longest_ns);
         } else {
-                l1_release(c->l1, &lease);
+                l1_release(c->l1, lease);
         }
         if (pttl != NULL)
                 h->freeReplyObject(pttl);
         errno = saved_errno;
+        return stale_if_error(c, wanted->key, before, reply);
+}
+
+static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
+                               uint64_t now_ns)
+{
+        const struct l1_key wanted = {key, hash};
+        struct l1_lease     lease;
+        int                 saved_errno = errno;
+
+        if (key.len > ITEM_KEY_MAX) /* never kept, so never found */
+                return read_refuse(c, COUNTER_bypass_key);
+        l1_count(c->l1, COUNTER_misses, 1);
+        if (!read_trusts_ttl(c))
+                invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
+        if (!read_may_fill(c) || !l1_lease(c->l1, &wanted, namespace_id, now_ns, &lease)) {
+                errno = saved_errno;
+                return READ_ELSEWHERE;
+        }
+        errno = saved_errno;
+        return read_ask(c, &wanted, &lease);
+}
+
+MT_COLD void *request_build(const struct abi *abi, const struct l1_hit *hit)
+{
+        char *str;
+        void *reply = reply_value(abi, hit->nil, hit->len, &str);
+
+        if (reply != NULL && !l1_copy_late(hit, str)) {
+                reply_destroy(abi, reply);
+                reply = NULL;
+        }
         return reply;
+}
+
+/* One reader fetches the value anew, the others are answered with it as long as they may be. Who may not be asks too,
+ * but does not take the place of what is there: where Redis fails it is still wanted. */
+static void *read_near_end(struct connection *c, const struct l1_key *wanted, uint32_t namespace_id, uint64_t now_ns,
+                           enum l1_end is, const struct l1_hit *hit)
+{
+        struct l1_lease lease;
+        bool            in_time, stale;
+        void           *reply = NULL;
+
+        if (is == L1_END_DUE && read_may_fill(c) && l1_refresh(c->l1, namespace_id, now_ns, hit, &lease)) {
+                l1_count(c->l1, COUNTER_misses, 1);
+                if (!read_trusts_ttl(c))
+                        invalidation_attend(c->l1, c->server, &c->endpoint.address, now_ns);
+                return read_ask(c, wanted, &lease);
+        }
+        in_time = is == L1_END_HIT || l1_still(c->l1, now_ns, 0, hit);
+        stale = !in_time && l1_still(c->l1, now_ns, runtime.options.stale_while_revalidate_ns, hit);
+        if (in_time || stale)
+                reply = request_build(&c->hiredis->abi, hit);
+        l1_count(c->l1, reply != NULL ? COUNTER_hits : COUNTER_misses, 1);
+        if (reply == NULL)
+                return READ_ELSEWHERE;
+        if (hit->nil || stale)
+                l1_count(c->l1, hit->nil ? COUNTER_negative_hits : COUNTER_stale_hits, 1);
+        return reply;
+}
+
+/* word: of a value that was found near its end or past it, else 0. Where values are fetched anew, one that was found
+ * and has left its place while it was copied has mostly made room for its successor. */
+static MT_COLD void *read_no_hit(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
+                                 uint64_t now_ns, uint64_t word)
+{
+        const struct options *o = &runtime.options;
+        const struct l1_key   wanted = {key, hash};
+        struct l1_hit         hit;
+        enum l1_end           is;
+
+        if (word == 0 && o->early_refresh == 0 && o->stale_while_revalidate_ns == 0)
+                return read_miss(c, key, hash, namespace_id, now_ns);
+        is = l1_look_at_end(c->l1, &wanted, namespace_id, now_ns, &hit);
+        if (is == L1_END_OVER || (hit.nil && !o->negative))
+                return read_miss(c, key, hash, namespace_id, now_ns);
+        return read_near_end(c, &wanted, namespace_id, now_ns, is, &hit);
 }
 
 /* -------------------------------------------------------------------------------------------------- the hit */
@@ -482,7 +552,7 @@ static MT_INLINE void *read_get(struct connection *c, struct mt_bytes key)
                         return reply;
                 }
         }
-        return read_miss(c, key, wanted.hash, namespace_id, now_ns);
+        return read_no_hit(c, key, wanted.hash, namespace_id, now_ns, hit.slot == NULL ? hit.word : 0);
 }
 
 static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, const char *verb)
@@ -490,7 +560,9 @@ static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, con
         const char *argv[] = {verb, key.ptr};
         size_t      argvlen[] = {3, key.len};
 
-        return request_forward_argv(c, 2, argv, argvlen, true);
+        struct stale_before before = stale_before(c);
+
+        return stale_if_error(c, key, before, request_forward_argv(c, 2, argv, argvlen, true));
 }
 
 void *request_get(struct connection *c, struct mt_bytes key, const char *verb)

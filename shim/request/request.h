@@ -24,6 +24,10 @@ static inline bool request_timed_out(const struct connection *c, int error)
                (error == EAGAIN || error == EWOULDBLOCK);
 }
 
+/* The reply that hiredis would have made of a hit. NULL: it went away meanwhile, or there is no memory. Of a hit that
+ * l1_find() has not found: that one has a way of its own. */
+void *request_build(const struct abi *abi, const struct l1_hit *hit);
+
 /* A GET, for session_sent(): of what only reads the class is all that matters. */
 extern const struct command request_a_get;
 

@@ -126,6 +126,8 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
         if (reply == NULL) {
                 if (ABI_CONTEXT(int, &c->hiredis->abi, c->context, ERR) != 0) {
                         session_failed(c);
+                        if ((c->doubt & DOUBT_UNKNOWN) == 0)
+                                c->doubt |= DOUBT_FAILED;
                         c->doubt |= DOUBT_UNKNOWN; /* if the program reads on, replies are to what came before */
                 }
         } else if (!request_default_reader(c)) {

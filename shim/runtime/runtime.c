@@ -5,6 +5,8 @@
  * The segment comes later still, with the first GET or write: a program that only connects maps nothing. */
 #include "runtime.h"
 
+#include "ends.h"
+
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/forklock.h"
 #include "../../l1/base/log.h"
@@ -100,6 +102,10 @@ static int runtime_setup(void)
         runtime_pid = getpid();
         runtime_configure_invalidation();
         runtime.tiers = tiers_create(runtime.options.tiers, NULL);
+        if (runtime.options.abort_conf && tiers_left_out() > 0) {
+                log_line(LOG_ERROR, "MTSHIM_ABORT_CONF=1 and a part of MTSHIM_TIERS is bad: nothing is cached");
+                return RUNTIME_OFF;
+        }
         return RUNTIME_READY;
 }
 
@@ -152,6 +158,8 @@ static void runtime_attach(enum runtime_haste haste)
         config.there = haste == RUNTIME_THERE;
         config.again |= config.there;
         l1 = l1_attach(&config);
+        if (l1 != NULL)
+                ends_setup(l1);
         if (l1 == NULL && !later && !config.there)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);

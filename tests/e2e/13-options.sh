@@ -38,6 +38,7 @@ while read -r option; do
         grep -qF -- "${option#*=}" "$T/lines" || fail "$option: its value is not named"
         ok "$(cut -d: -f2- "$T/lines")"
 done <<'E2'
+MTSHIM_TIERS=l9=process
 MTSHIM_ENABLE=2
 MTSHIM_L1_SIZE=banana
 MTSHIM_L1_SIZE=1K
@@ -57,6 +58,8 @@ with MTSHIM_NOSUCH=1 served
 ok "an unknown variable is named"
 
 with MTSHIM_L1_SIZE=banana MTSHIM_ABORT_CONF=1 unserved
+with MTSHIM_TIERS='l9=process' MTSHIM_ABORT_CONF=1 unserved
+with MTSHIM_TIERS='l9=process' served
 ok "MTSHIM_ABORT_CONF=1: nothing is cached after a bad option"
 with MTSHIM_ENABLE=0 unserved
 [ "$(segments | wc -l)" -eq 0 ] && [ ! -s "$T/lines" ] || fail "MTSHIM_ENABLE=0 leaves a segment"

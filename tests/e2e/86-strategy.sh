@@ -35,9 +35,8 @@ with() {
         gone_at 3600 medium:1
         gone_at 10800 long:1
 } >"$T/strategies"
-with MTSHIM_L1_TTL=60s \
-        'MTSHIM_RULES=feed:*=strategy:realtime;short:*=strategy:short;medium:*=strategy:medium;long:*=strategy:long,tiers;default:*=strategy:default;custom:*=ttl:90s' \
-        <"$T/strategies"
+rules='feed:*=strategy:realtime;short:*=strategy:short;medium:*=strategy:medium;long:*=strategy:long,tiers'
+with MTSHIM_L1_TTL=60s "MTSHIM_RULES=$rules;default:*=strategy:default;custom:*=ttl:90s" <"$T/strategies"
 ok "strategies: 10 s, 5 min, 5 min, 1 h, 3 h, custom, also beyond MTSHIM_L1_TTL"
 
 with MTSHIM_TTL_SCALE=0.5 MTSHIM_L1_TTL=100s <<E2
@@ -82,15 +81,15 @@ E2
 ok "MTSHIM_TTL_SCALE=8: never more than what remains"
 
 # 200 keys filled at once. Half of a life of 100 s is left to chance: evenly, so at 75 s 100 are left, by 7 each way (one sigma).
-keys=$(seq -f 'k%g' 200)
+mapfile -t keys < <(seq -f 'k%g' 200)
 {
-        printf 'foreign SET %s v\n' $keys other
+        printf 'foreign SET %s v\n' "${keys[@]}" other
         settled
-        printf 'warm c %s\n' $keys
+        printf 'warm c %s\n' "${keys[@]}"
         printf '%s\n' 'advance 48' 'warm c other'
-        printf 'served c %s\n' $keys
+        printf 'served c %s\n' "${keys[@]}"
         printf '%s\n' 'advance 27' 'warm c other' "run redis-cli -s $SOCK INFO commandstats >$T/before"
-        printf 'cmd c GET %s\n' $keys
+        printf 'cmd c GET %s\n' "${keys[@]}"
         echo "run redis-cli -s $SOCK INFO commandstats >$T/after"
 } >"$T/jitter"
 with MTSHIM_TTL_JITTER=0.5 MTSHIM_L1_TTL=100s <"$T/jitter"

@@ -608,7 +608,8 @@ enum { FAULTS_COUNT = sizeof faults / sizeof faults[0] };
 static bool fault_stop(void *arg)
 {
         (void)arg;
-        return down = true;
+        down = true;
+        return true;
 }
 
 static bool fault_start(void *arg)

@@ -707,7 +707,9 @@ START_TEST(bad_parts)
 
         snprintf(path, sizeof path, "%s/log", fixture.directory);
         log_configure(LOG_WARN, path);
+        ck_assert_uint_eq(tiers_left_out(), 0);
         settings_parse(bad[_i].text, setting);
+        ck_assert_uint_eq(tiers_left_out(), 1);
         log_configure(LOG_WARN, NULL);
         file = fopen(path, "r");
         ck_assert_ptr_nonnull(file);

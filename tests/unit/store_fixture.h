@@ -17,15 +17,16 @@
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* each test file uses some of these */
 
-/* Eight threads in a row for one lock wait long on a busy machine. */
-enum { STORE_TIMEOUT_MS = 400, STORE_CROWD_MS = 4000, STORE_VALUE_MAX = 4 << 20 };
+/* A timeout that is waited for; and by how much a busy machine may exceed it. */
+enum { STORE_BRIEF_MS = 400, STORE_GRACE_MS = 2000, STORE_VALUE_MAX = 4 << 20 };
 #define STORE_HOUR UINT64_C(3600000)
 
 extern const struct mt_backend backend_lmdb, backend_memcached;
 
-static char   store_folder[64];
-static char   store_value[STORE_VALUE_MAX];
-static size_t store_value_len;
+static uint32_t store_timeout_ms = 4000; /* of what is opened: on a busy machine one waits long for a lock */
+static char     store_folder[64];
+static char     store_value[STORE_VALUE_MAX];
+static size_t   store_value_len;
 
 static char *store_room_of(struct mt_sink *sink, size_t len)
 {
@@ -70,7 +71,7 @@ static enum mt_status store_try_open(const struct mt_backend *b, const char *add
         struct mt_backend_config c = {.address = mt_bytes_of(address),
                                       .prefix = mt_bytes_of("host:6379/0/"),
                                       .option = option,
-                                      .timeout_ms = STORE_TIMEOUT_MS};
+                                      .timeout_ms = store_timeout_ms};
 
         snprintf(text, sizeof text, "%s", options);
         store_options(text, option, &c.options);
@@ -84,6 +85,17 @@ static void *store_must_open(const struct mt_backend *b, const char *address, co
         void *self = NULL;
 
         ck_assert_msg(store_try_open(b, address, options, &self, why) == MT_OK, "%s", why);
+        return self;
+}
+
+static void *store_open_brief(const struct mt_backend *b, const char *address, const char *options)
+{
+        uint32_t usual = store_timeout_ms;
+        void    *self;
+
+        store_timeout_ms = STORE_BRIEF_MS;
+        self = store_must_open(b, address, options);
+        store_timeout_ms = usual;
         return self;
 }
 
@@ -163,7 +175,7 @@ static void store_conform(const struct mt_backend *b, const char *address, const
         char                 text[256];
         struct mt_option     option[8];
         struct conform       c = {.backend = b,
-                                  .config = {.address = mt_bytes_of(address), .option = option, .timeout_ms = STORE_CROWD_MS},
+                                  .config = {.address = mt_bytes_of(address), .option = option},
                                   .quick = true,
                                   .stop = stop,
                                   .start = start,
@@ -172,7 +184,7 @@ static void store_conform(const struct mt_backend *b, const char *address, const
 
         snprintf(text, sizeof text, "%s", options);
         store_options(text, option, &c.config.options);
-        c.config.timeout_ms = STORE_CROWD_MS;
+        c.config.timeout_ms = store_timeout_ms;
         count = conform_run(&c);
         ck_assert_uint_eq(count.failed, 0);
         ck_assert_uint_ge(count.passed, 20);

@@ -12,6 +12,7 @@
  * is full what ends first goes first. A clock that is set back makes nothing live longer, a clock that is set forward
  * makes values die early. To read takes no descriptor and no system call (a page that is not in memory is read by the
  * kernel). LMDB maps the file: whoever truncates it, or a disk that cannot be read, ends the program by SIGBUS.
+ * Remove the folder only while nobody has it open: who has goes on with what it was.
  * A process that is stopped while it writes holds up the others' writes, for timeout_ms each: they fail. */
 #include "lmdb_store.h"
 
@@ -36,9 +37,9 @@ struct lmdb_options {
         uint64_t size, sync;
 };
 
-static const struct setting lmdb_settings[] = {
-        {"size", SETTING_SIZE, LMDB_SIZE_LEAST, LMDB_SIZE_MOST, offsetof(struct lmdb_options, size)},
-        {"sync", SETTING_NUMBER, 0, 1, offsetof(struct lmdb_options, sync)},
+static const struct plugin_option lmdb_options_of[] = {
+        {"size", PLUGIN_SIZE, LMDB_SIZE_LEAST, LMDB_SIZE_MOST, offsetof(struct lmdb_options, size)},
+        {"sync", PLUGIN_NUMBER, 0, 1, offsetof(struct lmdb_options, sync)},
         {0},
 };
 
@@ -294,20 +295,20 @@ static enum mt_status lmdb_open(const struct mt_backend_config *config, void **s
 
         if (config->address.len == 0 || config->address.ptr[0] != '/' || config->address.len >= sizeof folder ||
             memchr(config->address.ptr, '\0', config->address.len) != NULL) {
-                settings_refuse(why, "'%.*s' is not the absolute path of a folder",
-                                (int)(config->address.len < 80 ? config->address.len : 80), config->address.ptr);
+                plugin_refuse(why, "'%.*s' is not the absolute path of a folder",
+                              (int)(config->address.len < 80 ? config->address.len : 80), config->address.ptr);
                 return MT_ERROR;
         }
         if (config->prefix.len > STORE_PREFIX_MAX) {
-                settings_refuse(why, "a prefix of %zu bytes is too long, %d are kept", config->prefix.len,
-                                STORE_PREFIX_MAX);
+                plugin_refuse(why, "a prefix of %zu bytes is too long, %d are kept", config->prefix.len,
+                              STORE_PREFIX_MAX);
                 return MT_ERROR;
         }
-        if (!settings_take(config, lmdb_settings, &options, why))
+        if (!plugin_options_take(config, lmdb_options_of, &options, why))
                 return MT_ERROR;
         o = calloc(1, sizeof *o);
         if (o == NULL) {
-                settings_refuse(why, "no memory");
+                plugin_refuse(why, "no memory");
                 return MT_ERROR;
         }
         memcpy(folder, config->address.ptr, config->address.len);

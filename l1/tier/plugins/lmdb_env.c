@@ -229,16 +229,16 @@ static bool env_folder(struct store *s, const char *folder, char *why)
         struct stat st;
 
         if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-                return settings_refuse(why, "the folder '%.80s' cannot be made: %s", folder, strerror(errno));
+                return plugin_refuse(why, "the folder '%.80s' cannot be made: %s", folder, strerror(errno));
         s->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->folder < 0 || fstat(s->folder, &st) != 0)
-                return settings_refuse(why, "the folder '%.80s' cannot be opened: %s", folder, strerror(errno));
+                return plugin_refuse(why, "the folder '%.80s' cannot be opened: %s", folder, strerror(errno));
         if (st.st_uid != geteuid())
-                return settings_refuse(why, "the folder '%.80s' belongs to another user", folder);
+                return plugin_refuse(why, "the folder '%.80s' belongs to another user", folder);
         if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-                return settings_refuse(why, "the folder '%.80s' may be written by others", folder);
+                return plugin_refuse(why, "the folder '%.80s' may be written by others", folder);
         if (faccessat(s->folder, ".", W_OK | X_OK, AT_EACCESS) != 0)
-                return settings_refuse(why, "the folder '%.80s' cannot be written: %s", folder, strerror(errno));
+                return plugin_refuse(why, "the folder '%.80s' cannot be written: %s", folder, strerror(errno));
         s->dev = st.st_dev;
         s->ino = st.st_ino;
         return true;
@@ -330,7 +330,7 @@ static bool env_lock_file(const struct store *s, const char *folder, char *why)
 
         if (fd >= 0)
                 close(fd);
-        return rc == 0 || settings_refuse(why, "no room for lock.mdb in '%.80s': %s", folder, strerror(rc));
+        return rc == 0 || plugin_refuse(why, "no room for lock.mdb in '%.80s': %s", folder, strerror(rc));
 }
 
 /* A size below what the file has cannot be had: LMDB never gives pages back. */
@@ -342,8 +342,8 @@ static bool env_map(struct store *s, const char *folder, uint64_t size_bytes, bo
         const char *what = NULL;
 
         if (alone && fstatat(s->folder, "data.mdb", &st, 0) == 0 && (uint64_t)st.st_size > size_bytes)
-                return settings_refuse(why, "size=%llu: data.mdb in '%.80s' has %llu bytes already; remove the folder",
-                                       (unsigned long long)size_bytes, folder, (unsigned long long)st.st_size);
+                return plugin_refuse(why, "size=%llu: data.mdb in '%.80s' has %llu bytes already; remove the folder",
+                                     (unsigned long long)size_bytes, folder, (unsigned long long)st.st_size);
         if (alone && !env_lock_file(s, folder, why))
                 return false;
         rc = mdb_env_create(&s->env);
@@ -362,13 +362,13 @@ static bool env_map(struct store *s, const char *folder, uint64_t size_bytes, bo
         if (rc == MDB_SUCCESS)
                 rc = mdb_env_stat(s->env, &stat);
         if (rc != MDB_SUCCESS)
-                return settings_refuse(why, "'%.80s' cannot be opened: %s", folder, env_words(rc));
+                return plugin_refuse(why, "'%.80s' cannot be opened: %s", folder, env_words(rc));
         s->page_bytes = stat.ms_psize;
         s->pages = size_bytes / stat.ms_psize;
         s->reserve = s->pages / 32 < 64 ? 64 : s->pages / 32 > 1024 ? 1024 : s->pages / 32;
         rc = env_tables(s, &what);
         return rc == MDB_SUCCESS ||
-               settings_refuse(why, "'%.80s' cannot be used: %s", folder, what != NULL ? what : env_words(rc));
+               plugin_refuse(why, "'%.80s' cannot be used: %s", folder, what != NULL ? what : env_words(rc));
 }
 
 static void store_destroy(struct store **store)
@@ -394,7 +394,7 @@ static bool env_readers(struct store *s, char *why)
 {
         for (unsigned i = 0; i < ENV_MIN_READERS; i++)
                 if (env_grow(s) == STORE_READERS)
-                        return settings_refuse(why, "no place in LMDB's table of readers, of %u", ENV_READERS_MAX);
+                        return plugin_refuse(why, "no place in LMDB's table of readers, of %u", ENV_READERS_MAX);
         atomic_store_explicit(&s->idle, (UINT64_C(1) << ENV_MIN_READERS) - 1, memory_order_release);
         return true;
 }
@@ -406,7 +406,7 @@ static struct store *env_open(const char *folder, uint64_t size_bytes, bool sync
         s->gate = lmdb_gate_open(s->folder, &size_bytes, &alone, why);
         fine = s->gate != NULL && env_map(s, folder, size_bytes, alone, sync, why);
         if (fine && sync && alone && mdb_env_sync(s->env, 1) != MDB_SUCCESS)
-                fine = settings_refuse(why, "'%.80s' cannot be written to the disk: %s", folder, strerror(errno));
+                fine = plugin_refuse(why, "'%.80s' cannot be written to the disk: %s", folder, strerror(errno));
         fine = fine && lmdb_gate_ready(s->gate, sync, why) && env_readers(s, why);
         if (!fine)
                 store_destroy(&s);
@@ -424,7 +424,7 @@ static struct store *env_shared(const struct store *wanted, const char *folder, 
                 if (fstat(s->data, &ours) == 0 && fstatat(s->folder, "data.mdb", &data, 0) == 0 &&
                     ours.st_ino == data.st_ino && ours.st_dev == data.st_dev)
                         return s;
-                *refused = !settings_refuse(why, "'%.80s' is used by another tier of this process already", folder);
+                *refused = !plugin_refuse(why, "'%.80s' is used by another tier of this process already", folder);
         }
         return NULL;
 }
@@ -435,7 +435,7 @@ struct store *store_open(const char *folder, uint64_t size_bytes, bool sync, cha
         bool          refused = false;
 
         if (s == NULL) {
-                settings_refuse(why, "no memory");
+                plugin_refuse(why, "no memory");
                 return NULL;
         }
         s->folder = -1;

@@ -93,9 +93,9 @@ static bool gate_come_in(struct lmdb_gate *g, char *why)
                         return true;
                 }
                 if (errno != EAGAIN && errno != EACCES)
-                        return settings_refuse(why, "%s cannot be locked: %s", GATE_FILE, strerror(errno));
+                        return plugin_refuse(why, "%s cannot be locked: %s", GATE_FILE, strerror(errno));
                 if (gate_lock(g->fd, F_OFD_SETLKW, F_RDLCK) != 0)
-                        return settings_refuse(why, "%s cannot be locked: %s", GATE_FILE, strerror(errno));
+                        return plugin_refuse(why, "%s cannot be locked: %s", GATE_FILE, strerror(errno));
                 if (atomic_load_explicit(&g->shm->magic, memory_order_acquire) == gate_magic())
                         return true;
                 gate_lock(g->fd, F_OFD_SETLK, F_UNLCK); /* who was making it has died */
@@ -123,7 +123,7 @@ static bool gate_make(struct lmdb_gate *g, uint64_t size_bytes, char *why)
         uint64_t              unsynced = atomic_load_explicit(&s->unsynced, memory_order_relaxed);
 
         if (s->version != 0 && (s->version != GATE_VERSION || s->bytes != sizeof *s))
-                return settings_refuse(why, "%s is of another version; remove the folder", GATE_FILE);
+                return plugin_refuse(why, "%s is of another version; remove the folder", GATE_FILE);
         if (unsynced != 0 && unsynced != lmdb_gate_boot()) {
                 unlinkat(g->folder, "data.mdb", 0);
                 unlinkat(g->folder, "lock.mdb", 0);
@@ -136,7 +136,7 @@ static bool gate_make(struct lmdb_gate *g, uint64_t size_bytes, char *why)
         s->pids = gate_pids();
         atomic_store_explicit(&s->unsynced, unsynced, memory_order_relaxed);
         return (gate_make_lock(&s->next) && gate_make_lock(&s->writer)) ||
-               settings_refuse(why, "%s: no robust lock can be made", GATE_FILE);
+               plugin_refuse(why, "%s: no robust lock can be made", GATE_FILE);
 }
 
 static bool gate_map(struct lmdb_gate *g, char *why)
@@ -146,16 +146,16 @@ static bool gate_map(struct lmdb_gate *g, char *why)
 
         g->fd = openat(g->folder, GATE_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (g->fd < 0 || fstat(g->fd, &st) != 0)
-                return settings_refuse(why, "%s cannot be opened: %s", GATE_FILE, strerror(errno));
+                return plugin_refuse(why, "%s cannot be opened: %s", GATE_FILE, strerror(errno));
         if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
-                return settings_refuse(why, "%s is not a file of this user", GATE_FILE);
+                return plugin_refuse(why, "%s is not a file of this user", GATE_FILE);
         rc = posix_fallocate(g->fd, 0, GATE_BYTES); /* a hole would be a SIGBUS on a full disk */
         if (rc != 0)
-                return settings_refuse(why, "%s: no room: %s", GATE_FILE, strerror(rc));
+                return plugin_refuse(why, "%s: no room: %s", GATE_FILE, strerror(rc));
         g->shm = mmap(NULL, GATE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
         if (g->shm == MAP_FAILED) {
                 g->shm = NULL;
-                return settings_refuse(why, "%s cannot be mapped: %s", GATE_FILE, strerror(errno));
+                return plugin_refuse(why, "%s cannot be mapped: %s", GATE_FILE, strerror(errno));
         }
         return true;
 }
@@ -165,7 +165,7 @@ struct lmdb_gate *lmdb_gate_open(int folder, uint64_t *size_bytes, bool *alone, 
         struct lmdb_gate *g = calloc(1, sizeof *g);
 
         if (g == NULL) {
-                settings_refuse(why, "no memory");
+                plugin_refuse(why, "no memory");
                 return NULL;
         }
         g->folder = folder;
@@ -175,7 +175,7 @@ struct lmdb_gate *lmdb_gate_open(int folder, uint64_t *size_bytes, bool *alone, 
                 return NULL;
         }
         if (g->shm->pids != gate_pids()) {
-                settings_refuse(why, "the folder is in use by processes of another pid namespace");
+                plugin_refuse(why, "the folder is in use by processes of another pid namespace");
                 lmdb_gate_close(&g);
                 return NULL;
         }
@@ -197,9 +197,9 @@ bool lmdb_gate_ready(struct lmdb_gate *g, bool synced, char why[MT_BACKEND_WHY_M
                                       memory_order_release); /* pairs with gate_come_in() */
         /* The file and its name, before the first write that depends on it. */
         if (msync(g->shm, GATE_BYTES, MS_SYNC) != 0 || fsync(g->fd) != 0 || fsync(g->folder) != 0)
-                return settings_refuse(why, "%s cannot be written to the disk: %s", GATE_FILE, strerror(errno));
+                return plugin_refuse(why, "%s cannot be written to the disk: %s", GATE_FILE, strerror(errno));
         if (g->alone && gate_lock(g->fd, F_OFD_SETLK, F_RDLCK) != 0)
-                return settings_refuse(why, "%s cannot be locked: %s", GATE_FILE, strerror(errno));
+                return plugin_refuse(why, "%s cannot be locked: %s", GATE_FILE, strerror(errno));
         g->alone = false;
         return true;
 }

@@ -9,7 +9,7 @@
 #ifndef MT_TIER_PLUGINS_LMDB_GATE_H
 #define MT_TIER_PLUGINS_LMDB_GATE_H
 
-#include "settings.h"
+#include "plugin_options.h"
 
 struct lmdb_gate;
 

@@ -26,7 +26,7 @@
  * A call is at most three round trips, all of them within the timeout. A connection on which something went wrong is
  * thrown away with its handle, so that a server that is back is used at once. Names are resolved by the C library,
  * which may take its own time: addresses are better. */
-#include "settings.h"
+#include "plugin_options.h"
 
 #include "../../base/hash.h"
 
@@ -615,15 +615,14 @@ static bool mc_server(struct mc *m, struct mt_bytes text, char *why)
         int                shown = (int)(text.len < 80 ? text.len : 80);
 
         if (text.len == 0 || text.len >= sizeof host || memchr(text.ptr, '\0', text.len) != NULL)
-                return settings_refuse(why, "'%.*s' is no address of a server", shown, text.ptr);
+                return plugin_refuse(why, "'%.*s' is no address of a server", shown, text.ptr);
         memcpy(host, text.ptr, text.len);
         host[text.len] = '\0';
         colon = strrchr(host, ':');
         if (host[0] != '/' && colon != NULL && (host[0] != '[' || colon[-1] == ']')) {
                 port = strtol(colon + 1, &end, 10);
                 if (colon[1] < '0' || colon[1] > '9' || *end != '\0' || port < 1 || port > 65535)
-                        return settings_refuse(why, "'%.*s': the port is not a number from 1 to 65535", shown,
-                                               text.ptr);
+                        return plugin_refuse(why, "'%.*s': the port is not a number from 1 to 65535", shown, text.ptr);
                 *colon = '\0';
         }
         end = host + strlen(host);
@@ -632,12 +631,12 @@ static bool mc_server(struct mc *m, struct mt_bytes text, char *why)
                 memmove(host, host + 1, strlen(host));
         }
         if (m->servers == MC_SERVERS_MAX)
-                return settings_refuse(why, "more than %d servers", MC_SERVERS_MAX);
+                return plugin_refuse(why, "more than %d servers", MC_SERVERS_MAX);
         rc = host[0] == '/' ? memcached_server_add_unix_socket(m->master, host)
                             : memcached_server_add(m->master, host, (in_port_t)port);
         m->servers++;
         return rc == MEMCACHED_SUCCESS ||
-               settings_refuse(why, "'%.*s': %s", shown, text.ptr, memcached_strerror(m->master, rc));
+               plugin_refuse(why, "'%.*s': %s", shown, text.ptr, memcached_strerror(m->master, rc));
 }
 
 static bool mc_servers(struct mc *m, struct mt_bytes list, char *why)
@@ -670,7 +669,7 @@ static bool mc_groups(struct mc *m, char *why)
                         found++;
                 }
         }
-        return found == m->servers || settings_refuse(why, "a server is named twice");
+        return found == m->servers || plugin_refuse(why, "a server is named twice");
 }
 
 static bool mc_behave(struct mc *m)
@@ -708,15 +707,15 @@ static void mc_close(void *self)
 
 static enum mt_status mc_open(const struct mt_backend_config *config, void **self, char *why)
 {
-        static const struct setting settings[] = {
-                {"max_item", SETTING_SIZE, 1024, UINT64_C(1) << 30, offsetof(struct mc, max_item)},
+        static const struct plugin_option settings[] = {
+                {"max_item", PLUGIN_SIZE, 1024, UINT64_C(1) << 30, offsetof(struct mc, max_item)},
                 {0},
         };
         struct mc *m = calloc(1, sizeof *m);
 
         if (m == NULL || (m->master = memcached_create(NULL)) == NULL) {
                 free(m);
-                settings_refuse(why, "no memory");
+                plugin_refuse(why, "no memory");
                 return MT_ERROR;
         }
         pthread_mutex_init(&m->lock, NULL);
@@ -725,8 +724,8 @@ static enum mt_status mc_open(const struct mt_backend_config *config, void **sel
         m->prefix_hash = mt_hash(config->prefix.ptr, config->prefix.len, mc_hash_key[0]);
         mc_name_print(&m->generation, "g%016llx%016llx", (unsigned long long)m->prefix_hash,
                       (unsigned long long)mt_hash(config->prefix.ptr, config->prefix.len, mc_hash_key[1]));
-        if (!settings_take(config, settings, m, why) || !mc_servers(m, config->address, why) ||
-            (!mc_behave(m) && !settings_refuse(why, "libmemcached refuses its options")) || !mc_groups(m, why)) {
+        if (!plugin_options_take(config, settings, m, why) || !mc_servers(m, config->address, why) ||
+            (!mc_behave(m) && !plugin_refuse(why, "libmemcached refuses its options")) || !mc_groups(m, why)) {
                 mc_close(m);
                 return MT_ERROR;
         }
