@@ -34,6 +34,7 @@
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
+VERSION := $(shell sed -n 's/^.define MTSHIM_VERSION "\(.*\)"/\1/p' shim/ctl/ctl.h)
 WERROR  ?= -Werror
 SECS    ?= 30
 SEED    ?= 1
@@ -64,6 +65,7 @@ CTL_C   := $(sort $(wildcard shim/ctl/*.c))
 CORE_C  := $(filter-out shim/interpose/%,$(LIB_C)) $(TIER_C)
 UNIT_C  := $(sort $(wildcard tests/unit/check_*.c))
 PROGS_C := $(sort $(wildcard tests/progs/*.c))
+API_C   := $(sort $(wildcard tests/progs/api/*.c tests/progs/api/*.cc))
 ALONE_C := $(sort $(wildcard tests/torture/*.c tests/model/*.c))
 FUZZ_C  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_C := $(sort $(wildcard bench/*.c))
@@ -75,8 +77,8 @@ CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
-ALL_C   := $(LIB_C) $(TIER_C) $(PLUG_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(ALONE_C) $(CHAOS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) \
-           $(HOSTS_C) $(MISS_C) $(FLOOD_C)
+ALL_C   := $(LIB_C) $(TIER_C) $(PLUG_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(filter %.c,$(API_C)) $(ALONE_C) $(CHAOS_C) \
+           $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) $(HOSTS_C) $(MISS_C) $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -143,12 +145,14 @@ $(BUILD)/gen/mtshim_all.o: $(BUILD)/gen/mtshim_all.c
 	$(SAY) CC $@
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) -ffunction-sections -MMD -MP -c $< -o $@
 
-# The rows of hooks.def are the exports. The script is anonymous: a versioned one would hide prctl@GLIBC from programs.
-$(BUILD)/gen/libmtshim.map: shim/hiredis/hooks.def Makefile
+# The rows of hooks.def and exports.def are the exports. The script is anonymous: a versioned one would hide prctl@GLIBC from programs.
+EXPORT_ROWS := shim/hiredis/hooks.def shim/api/exports.def
+$(BUILD)/gen/libmtshim.map: $(EXPORT_ROWS) Makefile
 	$(SAY) GEN $@
 	$(Q)mkdir -p $(@D)
 	$(Q){ echo '{ global:'; \
-	      $(CC) -E -P -x c '-DNEED(t,n,p)=@n;' '-DMAY(t,n,p)=@n;' '-DEXPORT_ONLY(n)=@n;' $< | tr ' ' '\n' | sed -n 's/^@//p'; \
+	      $(CC) -E -P -x c '-DNEED(t,n,p)=@n;' '-DMAY(t,n,p)=@n;' '-DEXPORT_ONLY(n)=@n;' $(EXPORT_ROWS:%=-include %) /dev/null | \
+	          tr ' ' '\n' | sed -n 's/^@//p'; \
 	      $(if $(filter -DMT_TEST_CLOCK,$(CFLAGS)),echo 'mtshim_test_clock_advance_ns;';) \
 	      echo 'local: *; };'; } >$@
 
@@ -187,6 +191,9 @@ UNIT    := $(UNIT_C:tests/unit/%.c=$(BUILD)/unit/%)
 ALONE   := $(BUILD)/torture/torture $(BUILD)/model/model
 PROGS   := $(patsubst tests/progs/%.c,$(BUILD)/progs/%,$(filter-out tests/progs/tls_%,$(PROGS_C))) # 0.14 has no TLS
 PROGS_B := $(PROGS_C:tests/progs/%.c=$(BUILD)/progs-1.2/%)
+# One program of the C interface reads the structs of hiredis itself.
+API_B   := $(BUILD)/progs-1.2/api_both
+API     := $(patsubst tests/progs/api/%,$(BUILD)/progs/%,$(basename $(API_C)))
 BENCH   := $(BENCH_C:bench/%.c=$(BUILD)/bench/%)
 HOSTS   := $(HOSTS_C:bench/%.c=$(BUILD)/bench/%)
 MISS    := $(MISS_C:bench/%.c=$(BUILD)/bench/%)
@@ -197,7 +204,7 @@ CHECK_LD := -Wl,--no-as-needed -lhiredis -lcheck -lsubunit -lbsd -lm -lrt
 .PHONY: unit-programs alone-programs programs bench-programs
 unit-programs: $(UNIT)
 alone-programs: $(ALONE)
-programs: $(PROGS) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B))
+programs: $(PROGS) $(API) $(if $(wildcard $(MATRIX)/usr/include/hiredis/hiredis.h),$(PROGS_B) $(API_B))
 bench-programs: $(BENCH) $(PEERS) $(addprefix $(BUILD)/bench/,peers/hiredis-mimalloc tools/driver tools/report flood empty.so)
 
 $(BUILD)/unit/check_disk: $(foreach f,$(filter-out l1/tier/plugins/memcached%,$(PLUG_C)),$(call OBJ,$f))
@@ -262,6 +269,23 @@ $(PROGS): $(BUILD)/progs/%: tests/progs/%.c
 	$(SAY) PROG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
+
+API_LD = -Ishim -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -lmtshim $$(sed -n 's,^// build:,,p' $<)
+
+$(filter $(BUILD)/progs/api_%,$(API)): $(BUILD)/progs/%: tests/progs/api/%.c $(BUILD)/libmtshim.so shim/mtshim.h
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -pthread -o $@ $< $(API_LD)
+
+$(filter $(BUILD)/progs/cxx_%,$(API)): $(BUILD)/progs/%: tests/progs/api/%.cc $(BUILD)/libmtshim.so shim/mtshim.h
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wshadow -pedantic $(WERROR) -MMD -MP -MF $@.d -o $@ $< $(API_LD)
+
+$(API_B): $(BUILD)/progs-1.2/%: tests/progs/api/%.c $(MATRIX)/usr/include/hiredis/hiredis.h $(BUILD)/libmtshim.so
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ -isystem $(MATRIX)/usr/include $< -L$(firstword $(wildcard $(MATRIX)/usr/lib/*)) $(API_LD)
 
 $(PROGS_B): $(BUILD)/progs-1.2/%: tests/progs/%.c $(MATRIX)/usr/include/hiredis/hiredis.h
 	$(SAY) PROG $@
@@ -421,7 +445,7 @@ SYNTAX_FILE = $(patsubst gcc/%,%,$(patsubst clang/%,%,$*))
 .PHONY: $(SYNTAX)
 check-syntax: $(SYNTAX)
 $(SYNTAX): syntax-%:
-	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) -fsyntax-only $(SYNTAX_FILE) $(call PEER_PKG,$(SYNTAX_FILE),--cflags)
+	$(Q)$(firstword $(subst /, ,$*)) $(CPPFLAGS) $(COMMON) $(CLOCK) $(if $(filter tests/progs/api/%,$(SYNTAX_FILE)),-Ishim) -fsyntax-only $(SYNTAX_FILE) $(call PEER_PKG,$(SYNTAX_FILE),--cflags)
 
 tidy:
 	$(Q)tests/deps/install clang-tidy cppcheck
@@ -439,17 +463,21 @@ install: all
 	install -m 755 $(BUILD)/mtshim $(DESTDIR)$(PREFIX)/bin/mtshim
 	install -m 755 $(BUILD)/libmtshim.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so
 	install -m 755 $(BUILD)/libmtshim-process.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-process.so
-	install -d $(DESTDIR)$(PREFIX)/include/mtshim
+	ln -sfn mtshim/libmtshim.so $(DESTDIR)$(PREFIX)/lib/libmtshim.so
+	install -d $(DESTDIR)$(PREFIX)/include/mtshim $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 l1/base/bytes.h $(DESTDIR)$(PREFIX)/include/mtshim/bytes.h
 	sed 's,"../base/bytes.h","bytes.h",' l1/tier/backend.h >$(DESTDIR)$(PREFIX)/include/mtshim/backend.h
 	$(foreach p,$(PLUGINS),install -m 755 $(BUILD)/libmtshim-$p.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-$p.so;)
+	install -m 644 shim/mtshim.h $(DESTDIR)$(PREFIX)/include/mtshim.h
+	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' shim/mtshim.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/mtshim.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,@PREFIX@,$(PREFIX),' shim/ctl/mtshim-agent@.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/mtshim $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim.so \
-	    $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-process.so \
+	    $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-process.so $(DESTDIR)$(PREFIX)/lib/libmtshim.so \
 	    $(DESTDIR)$(PREFIX)/include/mtshim/backend.h $(DESTDIR)$(PREFIX)/include/mtshim/bytes.h \
 	    $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-lmdb.so $(DESTDIR)$(PREFIX)/lib/mtshim/libmtshim-memcached.so \
+	    $(DESTDIR)$(PREFIX)/include/mtshim.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/mtshim.pc \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/mtshim-agent@.service
 	-rmdir $(DESTDIR)$(PREFIX)/lib/mtshim $(DESTDIR)$(PREFIX)/include/mtshim
 clean:

@@ -101,10 +101,20 @@ void announcement_all(struct announcement *a)
                 a->lost = true;
 }
 
+void announcement_pattern(struct announcement *a, struct mt_bytes glob)
+{
+        announcement_clear(a);
+        if (glob.len > ITEM_KEY_MAX)
+                announcement_all(a);
+        else
+                announcement_key(a, glob, true);
+        a->glob = !a->all;
+}
+
 void announcement_clear(struct announcement *a)
 {
         a->used = a->keys = 0;
-        a->all = a->kept = a->lost = false;
+        a->all = a->kept = a->glob = a->lost = false;
         if (a->capacity > PUBLISHER_FIRST)
                 announcement_free(a);
 }
@@ -184,7 +194,7 @@ static void publisher_append(struct publisher_words *w, struct mt_bytes stream, 
 
 static enum message_kind announcement_kind(const struct announcement *a)
 {
-        if (a->all)
+        if (a->all || a->glob)
                 return MESSAGE_PATTERN;
         if (a->keys > 1)
                 return MESSAGE_BULK;

@@ -23,6 +23,7 @@ struct announcement {
         uint32_t keys;
         bool     all;  /* every key of the server: they cannot be told, or are too many */
         bool     kept; /* one of the keys was written, not removed */
+        bool     glob; /* what stands there is no key but a pattern, the only one */
         bool     lost; /* no memory: it cannot be sent */
 };
 
@@ -41,6 +42,8 @@ static inline bool announcement_empty(const struct announcement *a)
 
 void announcement_key(struct announcement *a, struct mt_bytes key, bool removed);
 void announcement_all(struct announcement *a);
+/* Instead of keys. One that is too long to be matched counts as all. */
+void announcement_pattern(struct announcement *a, struct mt_bytes glob);
 void announcement_clear(struct announcement *a);
 void announcement_free(struct announcement *a); /* its memory too */
 

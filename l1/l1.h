@@ -236,6 +236,32 @@ enum l1_hold l1_hold_of(uint64_t word);
 /* Are two words of the same one's lease, or mark? */
 bool l1_hold_same(uint64_t word, uint64_t other);
 
+/* --------------------------------------------------------------------------- who computes what is not there */
+
+/* The right to compute a value, of all threads and processes of the host (cache/claim.c): exact, where the lease of a
+ * slot is held for a round trip and is anybody's to take away. l1 NULL, or one that this process may not write: among
+ * the threads of this process. hash: of whatever names the value. */
+struct l1_claim {
+        struct claim_shm *place; /* NULL: none */
+        uint64_t          owner; /* its word while this claim holds */
+        uint64_t          hash;
+};
+enum l1_claimed {
+        L1_CLAIMED,       /* *claim is the caller's until l1_unclaim() */
+        L1_CLAIMED_OTHER, /* *claim is another's, to be waited for */
+        L1_CLAIMED_FULL,  /* no place is left */
+};
+enum l1_claimed l1_claim(struct l1 *l1, uint64_t hash, struct l1_claim *claim);
+/* Wait until another's has ended or has changed hands: true; it was the dead's: true, after 50 ms at most. False: the
+ * precise clock says until_ns. Blocks; signals do not end it; errno kept. */
+bool l1_claim_wait(struct l1 *l1, const struct l1_claim *other, uint64_t until_ns);
+/* Take the place of one who is too slow: true for one alone of all who try it, and *claim is his. */
+bool l1_claim_take_over(struct l1 *l1, const struct l1_claim *other, struct l1_claim *claim);
+/* Has nobody taken it over? */
+bool l1_claim_holds(const struct l1_claim *claim);
+/* Give it back, if it holds, and wake who waits. */
+void l1_unclaim(struct l1_claim *claim);
+
 /* ------------------------------------------------------------------------------------------------ the removal */
 
 /* Clear every slot of the key, LIVE and PENDING, of every database and user. Compares tags only, never reads items.

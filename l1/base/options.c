@@ -26,7 +26,7 @@ static const char *const options_later[] = {
         "verify_server",
 };
 
-enum { OPTIONS_FILE_MAX = 64 * 1024, OPTIONS_QUOTE_MAX = 200 };
+enum { OPTIONS_FILE_MAX = 64 * 1024, OPTIONS_PROGRAM_MAX = 8 * 1024, OPTIONS_QUOTE_MAX = 200 };
 static const char options_prefix[] = "MTSHIM_";
 
 /* Where a value comes from, for the line about it. */
@@ -302,10 +302,9 @@ static void options_load_file_line(struct options *options, struct mt_bytes line
         }
 }
 
-static void options_load_file(struct options *options, struct mt_bytes text, enum options_pass pass)
+static void options_load_text(struct options *options, struct mt_bytes text, struct options_source source,
+                              enum options_pass pass)
 {
-        struct options_source source = {.origin = ORIGIN_FILE, .file = options->conf};
-
         while (text.len > 0) {
                 const char *end = memchr(text.ptr, '\n', text.len);
                 size_t      len = end ? (size_t)(end - text.ptr) : text.len;
@@ -316,6 +315,48 @@ static void options_load_file(struct options *options, struct mt_bytes text, enu
                 text.ptr += len;
                 text.len -= len;
         }
+}
+
+static void options_load_file(struct options *options, struct mt_bytes text, enum options_pass pass)
+{
+        options_load_text(options, text, (struct options_source){.origin = ORIGIN_FILE, .file = options->conf}, pass);
+}
+
+/* What the program has said, as lines of a file. */
+static struct {
+        char   text[OPTIONS_PROGRAM_MAX];
+        size_t len;
+} options_said;
+
+const char *options_program(struct mt_bytes name, struct mt_bytes value)
+{
+        static struct options scratch; /* too large for a stack that may be small */
+        int                   id = options_find(name);
+        const char           *bad;
+
+        name = options_without_prefix(name);
+        value = units_trim(value);
+        if (id < 0 || id == OPTION_conf)
+                return "is no option that a program may set";
+        if (value.len == 0 || (value.len != 0 && memchr(value.ptr, '\n', value.len) != NULL))
+                return "is empty, or has more than one line";
+        bad = options_parse(&scratch, &option_rows[id], value);
+        if (bad != NULL)
+                return bad;
+        if (name.len + value.len + 3 > OPTIONS_PROGRAM_MAX - options_said.len)
+                return "is too much";
+        memcpy(options_said.text + options_said.len, name.ptr, name.len);
+        options_said.text[options_said.len + name.len] = '=';
+        memcpy(options_said.text + options_said.len + name.len + 1, value.ptr, value.len);
+        options_said.len += name.len + value.len + 2;
+        options_said.text[options_said.len - 1] = '\n';
+        return NULL;
+}
+
+static void options_load_program(struct options *options, enum options_pass pass)
+{
+        options_load_text(options, mt_bytes(options_said.text, options_said.len),
+                          (struct options_source){.origin = ORIGIN_PROGRAM, .file = "mtshim_configure()"}, pass);
 }
 
 static void options_load_environment(struct options *options, enum options_pass pass)
@@ -428,6 +469,7 @@ void options_load(struct options *options)
         struct mt_bytes file;
 
         options_load_defaults(options);
+        options_load_program(options, PASS_LOG);
         file = options_open_conf(options, &why);
         options_load_file(options, file, PASS_LOG);
         options_load_environment(options, PASS_LOG);
@@ -436,6 +478,7 @@ void options_load(struct options *options)
                 log_line(LOG_WARN, "MTSHIM_CONF='%s' %s, ignored", options->conf, why);
                 options->complained = true;
         }
+        options_load_program(options, PASS_REST);
         options_load_file(options, file, PASS_REST);
         options_load_environment(options, PASS_REST);
         options_check_environment(options);

@@ -1,5 +1,6 @@
-/* options.h - what the user asked for. The environment goes before the file named by MTSHIM_CONF, and that before the
- * defaults; a bad value is named in one line and whatever held before it goes on holding. Allocates nothing. */
+/* options.h - what the user asked for. The environment goes before the file named by MTSHIM_CONF, that before what the
+ * program itself has said (the C interface), and that before the defaults; a bad value is named in one line and
+ * whatever held before it goes on holding. Allocates nothing. */
 #ifndef MT_BASE_OPTIONS_H
 #define MT_BASE_OPTIONS_H
 
@@ -41,7 +42,7 @@ enum option_id {
         OPTION_COUNT
 };
 
-enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT };
+enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_PROGRAM };
 
 struct options {
 #define OPTION(name, kind, field, initial, limits, sentence) option_##kind field;
@@ -66,6 +67,10 @@ extern const struct option_row option_rows[OPTION_COUNT];
 /* Once per process: it has one buffer for the file. A set-uid program's environment is not looked at. Points the log
  * where the options say. */
 void options_load(struct options *options);
+
+/* For the next options_load(): an option as the file has it. NULL, or what is wrong with it: then nothing is
+ * remembered. Not thread-safe. */
+const char *options_program(struct mt_bytes name, struct mt_bytes value);
 
 /* The value in force, as it would be written in the file; like snprintf. Never a password: only its file's name. */
 int options_format(const struct options *options, enum option_id id, char *out, size_t n);

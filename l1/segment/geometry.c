@@ -94,6 +94,7 @@ uint64_t geometry_fingerprint(void)
                 offsetof(struct segment_shm, forgotten),
                 offsetof(struct segment_shm, wait),
                 sizeof(struct wait_shm),
+                offsetof(struct segment_shm, claim),
                 sizeof(struct process_shm),
                 offsetof(struct process_shm, role),
                 sizeof(struct counters_shm),

@@ -38,6 +38,7 @@ enum {
         LOGSEG_OPEN_MAX = 4, /* log segments of one log that take in appends side by side */
         LOGSEG_LIVES = 32,   /* classes of remaining life that a log segment counts its items by */
         WAIT_MAX = 128,      /* places to wait for a fill */
+        CLAIM_MAX = 64,      /* keys whose values are being computed */
 };
 
 /* The log is two logs: items that are new, and those that have proved to be read (evict.c). */
@@ -52,6 +53,18 @@ struct wait_shm {
         _Atomic uint64_t given_up; /* the PENDING word that was last given back here: its reply is not kept */
 };
 _Static_assert(sizeof(struct wait_shm) == 16, "four places to wait are a cache line");
+
+/* ------------------------------------------------------------------------------------------------------ claims */
+
+/* Somebody computes the value of a key (cache/claim.c).
+ *   owner:  63          32 31    12 11       0
+ *           | incarnation  |  turn  | slot + 1 |     an owner word (below) with a turn in it, which goes up each time
+ *                                                    that the place changes hands; slot + 1 is 0: free */
+struct claim_shm {
+        _Atomic uint64_t owner;
+        _Atomic uint64_t key; /* hash of server, database and key: its upper 44 bits; then the turn that it counts in */
+};
+_Static_assert(sizeof(struct claim_shm) == 16, "four claims are a cache line");
 
 /* ------------------------------------------------------------------------------------------------------ header */
 
@@ -83,7 +96,8 @@ struct segment_shm {
         _Atomic uint64_t tended_ns;              /* when somebody last looked for what can be reclaimed without loss */
         uint8_t          pad4[48];
         _Alignas(64) struct wait_shm wait[WAIT_MAX];
-        uint64_t spare1[200];
+        uint64_t         spare1[72];
+        struct claim_shm claim[CLAIM_MAX];
 };
 _Static_assert(sizeof(struct segment_shm) == SEGMENT_PAGE, "the header is one page");
 _Static_assert(offsetof(struct segment_shm, token_block) == 128, "segment ABI");
@@ -91,6 +105,7 @@ _Static_assert(offsetof(struct segment_shm, seal_next) == 256, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, table_owner) == 320, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, forgotten) == 384, "segment ABI");
 _Static_assert(offsetof(struct segment_shm, wait) == 448, "segment ABI");
+_Static_assert(offsetof(struct segment_shm, claim) == 3072, "segment ABI");
 
 /* --------------------------------------------------------------------------------------------------- processes */
 

@@ -8,6 +8,7 @@ static const char *const config_origins[] = {
         [ORIGIN_DEFAULT] = "default",
         [ORIGIN_FILE] = "file",
         [ORIGIN_ENVIRONMENT] = "environment",
+        [ORIGIN_PROGRAM] = "program",
 };
 
 static void config_print(const struct options *options, enum option_id id, bool verbose)

@@ -155,6 +155,37 @@ static const struct hiredis *next_remember(const void *base, const struct hiredi
         return found;
 }
 
+/* Newest first: of several that lie in the system's folders the one that has TLS. What is in the process already goes
+ * before any of them. */
+static const char *const next_sonames[] = {"libhiredis.so.1.4.0", "libhiredis.so.1.3.0", "libhiredis.so.1.1.0",
+                                           "libhiredis.so.1.0.0", "libhiredis.so.0.14",  "libhiredis.so.0.13"};
+
+/* A program that was linked to us before hiredis, by a linker that leaves out what adds nothing (--as-needed): all that
+ * it calls was found here. Which one it was compiled for is not said any more: so only where all that the loader finds
+ * have the same layout. */
+static const struct hiredis *next_left_out(const void *caller)
+{
+        const struct hiredis *found = NULL;
+        struct link_map      *map;
+        Dl_info               info;
+
+        if (dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) == 0 || map->l_name[0] != '\0')
+                return NULL; /* a module's */
+
+        for (unsigned i = 0; i < sizeof next_sonames / sizeof *next_sonames; i++) {
+                void                 *handle = dlopen(next_sonames[i], RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+                const struct hiredis *h = handle != NULL ? next_register(handle) : NULL;
+
+                if (h != NULL && found != NULL && h->abi.letter != found->abi.letter) {
+                        log_once(LOG_ERROR, "the program was linked without the hiredis that it calls, and there are "
+                                            "several: link it with -Wl,--no-as-needed");
+                        return NULL;
+                }
+                found = found != NULL ? found : h;
+        }
+        return next_remember(info.dli_fbase, found);
+}
+
 static const struct hiredis *next_of_caller_map(const void *caller)
 {
         struct link_map *map;
@@ -183,6 +214,8 @@ const struct hiredis *next_of(const void *caller)
         else
                 found = next_of_caller_map(caller);
         if (found == NULL)
+                found = next_left_out(caller);
+        if (found == NULL)
                 log_once(LOG_ERROR, "no hiredis behind a call to it: the call fails as if the connection had failed");
         errno = saved_errno;
         return found;
@@ -207,11 +240,6 @@ void *next_beside(const void *caller, const char *name)
 }
 
 /* ------------------------------------------------------------------------------ for connections of our own */
-
-/* Newest first: of several that lie in the system's folders the one that has TLS. What is in the process already goes
- * before any of them. */
-static const char *const next_sonames[] = {"libhiredis.so.1.4.0", "libhiredis.so.1.3.0", "libhiredis.so.1.1.0",
-                                           "libhiredis.so.1.0.0", "libhiredis.so.0.14",  "libhiredis.so.0.13"};
 
 static const struct hiredis *next_good(const struct hiredis *h)
 {

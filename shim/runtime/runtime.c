@@ -142,19 +142,25 @@ static struct l1_config runtime_segment_config(void)
         };
 }
 
-static void runtime_attach(bool there)
+enum runtime_haste {
+        RUNTIME_STEPWISE, /* a new segment is made in steps, one for each attempt */
+        RUNTIME_THERE,    /* none is made */
+        RUNTIME_AT_ONCE,  /* as long as it takes */
+};
+
+static void runtime_attach(enum runtime_haste haste)
 {
         bool             later = false;
         struct l1_config config = runtime_segment_config();
         struct l1       *l1;
 
-        config.later = &later;
-        config.there = there;
-        config.again |= there;
+        config.later = haste == RUNTIME_AT_ONCE ? NULL : &later;
+        config.there = haste == RUNTIME_THERE;
+        config.again |= config.there;
         l1 = l1_attach(&config);
         if (l1 != NULL)
                 ends_setup(l1);
-        if (l1 == NULL && !later && !there)
+        if (l1 == NULL && !later && !config.there)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
         mt_store_release(&runtime_segment, l1);
@@ -171,7 +177,22 @@ struct l1 *runtime_l1(void)
                 return l1;
         if (forklock_try(&runtime_lock, &taken_over)) { /* nobody waits for another's attempt: this GET travels bare */
                 if (runtime_l1_now() == NULL)
-                        runtime_attach(false);
+                        runtime_attach(RUNTIME_STEPWISE);
+                forklock_release(&runtime_lock);
+        }
+        errno = saved_errno;
+        return runtime_l1_now();
+}
+
+/* Another's attempt is waited for: what is to be told is told once. */
+static struct l1 *runtime_l1_waiting(enum runtime_haste haste)
+{
+        int saved_errno = errno;
+
+        if (runtime_l1_now() == NULL && runtime_ready()) {
+                forklock_acquire(&runtime_lock);
+                if (runtime_l1_now() == NULL)
+                        runtime_attach(haste);
                 forklock_release(&runtime_lock);
         }
         errno = saved_errno;
@@ -180,16 +201,14 @@ struct l1 *runtime_l1(void)
 
 struct l1 *runtime_l1_there(void)
 {
-        int saved_errno = errno;
+        return runtime_l1_waiting(RUNTIME_THERE);
+}
 
-        if (runtime_l1_now() == NULL && runtime_ready()) {
-                forklock_acquire(&runtime_lock); /* another's attempt is waited for: what is to be told is told once */
-                if (runtime_l1_now() == NULL)
-                        runtime_attach(true);
-                forklock_release(&runtime_lock);
-        }
-        errno = saved_errno;
-        return runtime_l1_now();
+struct l1 *runtime_l1_at_once(void)
+{
+        if (runtime_l1_now() == NULL && clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
+                return NULL;
+        return runtime_l1_waiting(RUNTIME_AT_ONCE);
 }
 
 struct tiers *runtime_tiers(void)
@@ -216,6 +235,17 @@ void runtime_meet_agent(void)
 
         if (runtime_l1_now() == NULL && !mt_load_relaxed(&looked) && runtime_ready() && !atomic_exchange(&looked, true))
                 runtime_look_for_agent();
+}
+
+void runtime_want_l1(void)
+{
+        if (mt_load_relaxed(&runtime_waited_ns) < RUNTIME_ATTACH_COST_NS)
+                mt_fetch_add_relaxed(&runtime_waited_ns, RUNTIME_ATTACH_COST_NS);
+}
+
+bool runtime_is_new(void)
+{
+        return mt_load_acquire(&runtime_state) == RUNTIME_NEW;
 }
 
 uint64_t runtime_attached_ns(void)

@@ -29,6 +29,12 @@ struct l1 *runtime_l1(void);
 /* A GET is about to ask for it. Where an agent is there, L1 is warm whoever comes, and attaching is worth it at once:
  * looked at once in the life of a process. */
 void runtime_meet_agent(void);
+/* The same, and made if it is not there, now: that takes milliseconds. */
+struct l1 *runtime_l1_at_once(void);
+/* This process wants L1 however short its life: it attaches with its next call. */
+void runtime_want_l1(void);
+/* Has nobody asked yet? Then options may still be set. */
+bool runtime_is_new(void);
 /* The same, however little the process has waited, for what others of this host must be told; none is made for it. */
 struct l1 *runtime_l1_there(void);
 /* When the segment was attached (precise clock); 0: it is not. */

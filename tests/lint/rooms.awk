@@ -1,6 +1,6 @@
 # rooms.awk - reads pairs "file included-file", prints those that LAYOUT forbids.
 # Five rooms, one direction: a layer may include what stands to its right, nothing else.
-#   shim:         ctl | interpose > request > connection > runtime > redis > command > hiredis
+#   shim:         ctl | interpose, api > request > connection > runtime > redis > command > hiredis
 #   invalidation
 #   l1:           tier > cache > segment > base
 # A room is entered by its facade (l1 has two: l1.h, and tier/tier.h for what is not in shared memory; the command knows
@@ -11,7 +11,7 @@ function layer(path) { return split(path, part, "/") > 2 ? part[2] : "" }
 function forbid(why) { print $1 " includes " $2 ": " why }
 
 BEGIN {
-        split("hiredis command redis runtime connection request interpose", order, " ")
+        split("hiredis command redis runtime connection request api interpose", order, " ")
         for (i in order) rank["shim/" order[i]] = i
         split("base segment cache tier", order, " ")
         for (i in order) rank["l1/" order[i]] = i
@@ -32,5 +32,6 @@ BEGIN {
         here = from "/" layer($1); there = to "/" layer($2)
         if (here == "shim/ctl" && (there == "shim/interpose" || there == "shim/request")) forbid("ctl never needs the doors")
         if ((here in rank) && (there in rank) && rank[there] + 0 > rank[here] + 0) forbid(there " stands above " here)
+        if (here == "shim/interpose" && there == "shim/api") forbid("the doors know nothing of the C interface")
         if (there == "shim/ctl" && here != "shim/ctl") forbid("nothing includes the command")
 }
