@@ -10,6 +10,7 @@
 #   make torture       kill -9 against the segment    make model        the slot protocol, exhaustively
 #   make chaos         every read against the bound, while everything that can break breaks
 #   make chaos-planted does it find what is broken on purpose? FAULT=NAME: that alone (l1/base/fault.h)
+#   make tiers-chaos   what a program deleted comes back from no tier; its model; make tiers-planted FAULT=NAME
 #   make differential  the same commands, bare and shimmed
 #   make asan          unit tests under ASan, UBSan   make ubsan, tsan  the same under clang's UBSan, under TSan
 #   make fuzz          libFuzzer on each parser       make cover        lines and branches that tests reach
@@ -74,11 +75,12 @@ HOSTS_C := $(sort $(wildcard bench/hosts/*.c))
 MISS_C  := $(sort $(wildcard bench/stampede/*.c))
 FLOOD_C := bench/listener/flood.c
 CHAOS_C := $(sort $(wildcard tests/coherence/*.c))
+TIERS_C := $(sort $(wildcard tests/tiers/*.c))
 # Sides of the comparison whose libraries are here; those that lack one (bench/lacking) are left out.
 PEER_C  := $(filter-out $(shell bench/lacking),$(sort $(wildcard bench/peers/*.c)))
 TOOL_C  := $(sort $(wildcard bench/common/*.c bench/driver/*.c bench/report/*.c))
 ALL_C   := $(LIB_C) $(TIER_C) $(PLUG_C) $(CTL_C) $(UNIT_C) $(PROGS_C) $(filter %.c,$(API_C)) $(ALONE_C) $(CHAOS_C) \
-           $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) $(HOSTS_C) $(MISS_C) $(FLOOD_C)
+           $(TIERS_C) $(FUZZ_C) $(BENCH_C) $(PEER_C) $(TOOL_C) $(RATIO_C) $(HOSTS_C) $(MISS_C) $(FLOOD_C)
 
 # --------------------------------------------------------------------------------------------------------- flags
 
@@ -94,7 +96,7 @@ FLAGS_asan      := -O1 -g $(CLOCK) -fno-omit-frame-pointer -fsanitize=address,un
 FLAGS_ubsan     := -O1 -g $(CLOCK) -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS_tsan      := -O1 -g $(CLOCK) -fsanitize=thread
 FLAGS_cover     := -O0 -g $(CLOCK) --coverage -fprofile-update=atomic
-FLAGS_fault      = -O2 -g -DMT_FAULT=$(FAULT)
+FLAGS_fault      = -O2 -g -DMT_FAULT=$(FAULT) $(if $(filter below_%,$(FAULT)),$(CLOCK))
 FLAGS_fuzz      := -O1 -g $(CLOCK) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 CPPFLAGS += -DMTSHIM_LIBDIR='"$(PREFIX)/lib/mtshim"'
@@ -242,6 +244,15 @@ $(BUILD)/coherence/worker: $(WORK_C) $(wildcard tests/coherence/*.h)
 	$(SAY) PROG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROG_CC) -pthread -o $@ $(WORK_C) -lhiredis
+
+# The same for the tiers: one program a file, of plain hiredis or of nothing at all.
+TIERS := $(TIERS_C:tests/tiers/%.c=$(BUILD)/tiers/%)
+.PHONY: tiers-programs
+tiers-programs: $(TIERS)
+$(TIERS): $(BUILD)/tiers/%: tests/tiers/%.c $(wildcard tests/tiers/*.h)
+	$(SAY) PROG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROG_CC) -o $@ $< $(PROG_LD)
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(CORE)
 	$(SAY) LD $@
@@ -401,6 +412,14 @@ torture model: alone-programs
 chaos: all chaos-programs programs
 	$(Q)$(BUILD)/coherence/coherence --build $(BUILD) --seconds $(SECS) --seed $(SEED) $(if $(BOUND_MS),--bound-ms $(BOUND_MS)) \
 	    $(if $(MODE),--mode $(MODE)) $(if $(ONLY),--only $(ONLY)) $(if $(LINK),--link $(LINK))
+.PHONY: tiers-chaos tiers-planted
+tiers-chaos: all tiers-programs
+	+$(Q)$(call flavour,testclock,all)
+	$(Q)$(BUILD)/tiers/model
+	$(Q)$(BUILD)/tiers/tiers --build $(BUILD) --seconds $(SECS) --seed $(SEED)
+tiers-planted: all tiers-programs
+	+$(Q)$(call flavour,testclock,all)
+	+$(Q)tests/tiers/planted $(BUILD) $(FAULT)
 .PHONY: chaos-planted
 chaos-planted: all chaos-programs programs
 	+$(Q)tests/coherence/planted $(BUILD) $(FAULT)

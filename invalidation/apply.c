@@ -2,6 +2,11 @@
  * leader, or a message read twice, does no wrong. */
 #include "apply.h"
 
+#include "../l1/base/glob.h"
+#include "../l1/tier/tier.h"
+
+enum { APPLY_GLOB = 1024, APPLY_ADDRESS = sizeof((struct server_shm *)0)->address };
+
 void apply_remove(struct apply *apply, const struct leader *leader, struct mt_bytes key)
 {
         uint64_t hash = l1_hash(leader->l1, leader->index, key);
@@ -52,6 +57,40 @@ void apply_pattern(struct apply *apply, const struct leader *leader, struct mt_b
         apply->slots += l1_remove_pattern(leader->l1, glob);
         apply->walked_ns = clock_precise_ns();
         apply->walk_ns = apply->walked_ns - begin_ns;
+}
+
+static bool apply_tiers(const struct invalidation_config *config, const struct leader *leader, struct tiers **tiers,
+                        char address[APPLY_ADDRESS])
+{
+        *tiers = config->tiers != NULL ? config->tiers() : NULL;
+        mt_copy_from_shared(address, leader->server->address, APPLY_ADDRESS);
+        address[APPLY_ADDRESS - 1] = '\0';
+        return *tiers != NULL;
+}
+
+void apply_below_all(const struct invalidation_config *config, const struct leader *leader)
+{
+        char          address[APPLY_ADDRESS];
+        struct tiers *tiers;
+
+        if (apply_tiers(config, leader, &tiers, address))
+                tiers_flush(tiers, mt_bytes_of(address), TIER_EVERY_DATABASE);
+}
+
+void apply_below(const struct invalidation_config *config, const struct leader *leader, const struct event *event)
+{
+        char            address[APPLY_ADDRESS], glob[APPLY_GLOB];
+        struct tiers   *tiers;
+        struct mt_bytes pattern = event->bytes;
+
+        if (!apply_tiers(config, leader, &tiers, address))
+                return;
+        if (event->kind == EVENT_REMOVE)
+                pattern = glob_literal(event->bytes, glob, sizeof glob);
+        if (pattern.ptr == NULL || (event->kind != EVENT_REMOVE && event->kind != EVENT_PATTERN))
+                tiers_flush(tiers, mt_bytes_of(address), TIER_EVERY_DATABASE);
+        else
+                tiers_remove_pattern(tiers, mt_bytes_of(address), TIER_EVERY_DATABASE, pattern);
 }
 
 void apply_settle(struct apply *apply, struct leader *leader)

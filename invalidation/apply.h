@@ -3,6 +3,7 @@
 #define MT_INVALIDATION_APPLY_H
 
 #include "event.h"
+#include "invalidation.h"
 #include "leader.h"
 
 enum { APPLY_AHEAD = 16 };
@@ -24,6 +25,11 @@ void apply_waiting(struct apply *apply, const struct leader *leader);
 void apply_flush(const struct leader *leader);
 /* Keys that match. O(index): where that is long, or would be done all the time, the server is flushed instead. */
 void apply_pattern(struct apply *apply, const struct leader *leader, struct mt_bytes glob);
+/* What a message says concerns the tiers below Redis too, in every database: it tells of a program's write, and not,
+ * as tracking may, of Redis' own eviction. Waits for a store that is slow once, for as long as its timeout says;
+ * then a debt stands for what was not done. EVENT_REMOVE, EVENT_PATTERN; whatever else: everything. */
+void apply_below(const struct invalidation_config *config, const struct leader *leader, const struct event *event);
+void apply_below_all(const struct invalidation_config *config, const struct leader *leader);
 void apply_settle(struct apply *apply, struct leader *leader);
 
 #endif

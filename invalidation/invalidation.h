@@ -42,6 +42,7 @@ struct invalidation_config {
         const char                  *stream;        /* MTSHIM_STREAM */
         const char                  *audit_stream;  /* MTSHIM_AUDIT_STREAM, or NULL */
         uint64_t                     audit_maxlen;  /* MTSHIM_AUDIT_MAXLEN: entries */
+        struct tiers *(*tiers)(void); /* below Redis, of which messages are true too; NULL, or NULL from it: none */
 };
 
 /* From the constructor: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own).

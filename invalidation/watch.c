@@ -372,6 +372,8 @@ static bool watch_confirmed(struct watch *watch, bool resumed, uint64_t now_ns)
         leader_clear_flags(&watch->leader, SERVER_CLUSTER | SERVER_NO_TRACKING | SERVER_COSTLY);
         if (!resumed && !fault(FAULT_early_epoch) && !(fault(FAULT_no_epoch) && watch->listened))
                 apply_flush(&watch->leader);
+        if (!resumed && watch_mode(watch) != INVALIDATION_TRACKING)
+                apply_below_all(watch->config, &watch->leader);
         if (watch->listened)
                 mt_fetch_add_relaxed(&watch->leader.server->reconnects, 1);
         watch_listens(watch, now_ns);
@@ -437,6 +439,7 @@ static void watch_doubt(const struct watch *watch, enum l1_counter why)
 {
         l1_count(watch->leader.l1, why, 1);
         apply_flush(&watch->leader);
+        apply_below_all(watch->config, &watch->leader);
 }
 
 /* The entry that was being heard has been applied. */
@@ -530,6 +533,8 @@ static bool watch_told(void *arg, const struct event *event)
 {
         struct watch *watch = arg;
 
+        if (event->kind != EVENT_ANNOUNCED)
+                apply_below(watch->config, &watch->leader, event);
         switch (event->kind) {
         case EVENT_ANNOUNCED: return watch_announced(watch, event->bytes, (uint64_t)event->integer);
         case EVENT_REMOVE: apply_remove(&watch->apply, &watch->leader, event->bytes); break;

@@ -90,3 +90,17 @@ size_t glob_literal_prefix(struct mt_bytes pattern)
                 n++;
         return n;
 }
+
+struct mt_bytes glob_literal(struct mt_bytes string, char *room, size_t size)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < string.len; i++) {
+                if (n + 2 > size)
+                        return mt_bytes(NULL, 0);
+                if (memchr("*?[\\", string.ptr[i], 4) != NULL)
+                        room[n++] = '\\';
+                room[n++] = string.ptr[i];
+        }
+        return mt_bytes(room, n);
+}

@@ -243,8 +243,11 @@ void announce_answered(struct connection *c, uint32_t argument, const void *repl
         const struct abi *abi = &c->hiredis->abi;
         int               type = abi_reply_type(reply);
 
-        if (argument & ANNOUNCE_OURS)
+        if (argument & ANNOUNCE_OURS) {
+                if (argument & ANNOUNCE_PERMIT)
+                        below_permitted(c, reply);
                 return;
+        }
         if (type == ABI_REPLY_INTEGER || type == ABI_REPLY_STRING) {
                 if (!(argument & ANNOUNCE_AUDIT))
                         announce_took_place(c, argument);

@@ -44,7 +44,8 @@ enum {
         ANNOUNCE_AUDIT = 1u << 1,   /* not waited for where it is not ours to take */
         ANNOUNCE_DELIVER = 1u << 2, /* hiredis has a callback for it, which is none: it takes the reply itself */
         ANNOUNCE_OURS = 1u << 3,    /* no announcement: whatever we have asked on the program's connection */
-        ANNOUNCE_FLAG_BITS = 4
+        ANNOUNCE_FLAG_BITS = 4,
+        ANNOUNCE_PERMIT = 1u << 4 /* with OURS, which has no sequence: below.h */
 };
 
 /* A command is about to be sent. */

@@ -196,6 +196,7 @@ static void connection_begin(struct connection *c, uint64_t began_ns)
         c->inside = false;
         c->wrote = false;
         announce_begin(c);
+        below_begin(c);
 }
 
 struct connection *connection_made(void *context, const struct hiredis *h, bool nonblock, uint64_t began_ns)
@@ -273,6 +274,7 @@ void connection_gone(struct connection *c)
         owed_secret_wipe(&c->secret);
         connection_leave_debt(c);
         announce_end(c);
+        below_begin(c);
         connection_lock();
         slot = connection_slot(c->context);
         c->context = c; /* from here on no thread's cache takes it for that context's */

@@ -13,6 +13,7 @@
 #define MT_CONNECTION_H
 
 #include "announce.h"
+#include "below.h"
 #include "endpoint.h"
 #include "owed.h"
 
@@ -81,6 +82,7 @@ struct connection {
         struct owed_queue  multi;  /* keys written inside MULTI, cleared at EXEC */
         struct owed_secret secret; /* credentials on their way */
         struct announce    announce;
+        struct below       below; /* where there are tiers */
         struct connection *next_free;
 };
 

@@ -210,6 +210,8 @@ static MT_COLD void session_apply_last(struct connection *c)
         if (!owed_last(&c->queue, &row))
                 return;
         session_touch(c, row.class, row.hash, row.count);
+        if (MT_UNLIKELY(runtime.below))
+                below_doubted(c);
         owed_drop_last(&c->queue);
         c->owed--;
 }
@@ -266,6 +268,8 @@ void session_sent(struct connection *c, enum command_parse parse, const struct c
         if (parse == COMMAND_MALFORMED)
                 c->doubt |=
                         DOUBT_UNKNOWN; /* hiredis refuses it, or the server may answer anything, any number of times */
+        if (MT_UNLIKELY(runtime.below) && parse == COMMAND_OK)
+                below_sent(c, command);
         if (MT_UNLIKELY(c->announces)) {
                 session_sent_announced(c, parse, command);
                 return;
@@ -349,8 +353,14 @@ static void session_touch(struct connection *c, enum command_class class, const 
         case COMMAND_OPAQUE:
         case COMMAND_UNKNOWN: session_barrier(c); break;
         case COMMAND_FLUSHDB:
-        case COMMAND_FLUSHALL: session_flush(c, class == COMMAND_FLUSHALL); break;
+        case COMMAND_FLUSHALL:
+                if (MT_UNLIKELY(runtime.below))
+                        below_flush(c, class == COMMAND_FLUSHALL);
+                session_flush(c, class == COMMAND_FLUSHALL);
+                break;
         case COMMAND_SWAPDB: /* the server announces it to nobody: a process that has not attached yet does so now */
+                if (MT_UNLIKELY(runtime.below))
+                        below_flush(c, true);
                 runtime_l1_there();
                 session_flush(c, true);
                 break;
@@ -400,6 +410,20 @@ static bool session_goes_on(const struct connection *c, const void *reply)
                (abi_reply_len(abi, reply) < 9 || memcmp(abi_reply_str(abi, reply), "EXECABORT", 9) != 0);
 }
 
+/* Is there neither a transaction nor a MULTI on its way that would begin one? */
+static bool session_no_multi(const struct connection *c)
+{
+        struct owed_queue look = c->queue;
+        struct owed_row   row;
+
+        if (c->doubt & DOUBT_MULTI)
+                return false;
+        while (owed_take(&look, &row))
+                if (row.class == COMMAND_MULTI)
+                        return false;
+        return true;
+}
+
 /* EXEC or DISCARD: what was queued inside takes place now, or never; clearing is right for both. */
 static void session_multi_ends(struct connection *c)
 {
@@ -413,6 +437,8 @@ static void session_multi_ends(struct connection *c)
         if (c->doubt & DOUBT_MULTI)
                 c->doubt &= ~(uint32_t)(DOUBT_MULTI | DOUBT_WATCH);
         c->multi_unknown = false;
+        if (MT_UNLIKELY(runtime.below))
+                below_executed(c, !session_no_multi(c));
 }
 
 /* What an AUTH or HELLO brought along; another that is under way may still need its own. */
@@ -507,7 +533,11 @@ MT_COLD static void session_denied(struct connection *c, const struct owed_row *
 
 static MT_INLINE void session_apply(struct connection *c, const struct owed_row *row, const void *reply)
 {
-        if (session_is_queued(c, reply)) {
+        bool queued = session_is_queued(c, reply);
+
+        if (MT_UNLIKELY(runtime.below))
+                below_answered(c, false, queued);
+        if (queued) {
                 session_queued(c, row);
                 return;
         }
@@ -559,20 +589,6 @@ void session_replied(struct connection *c, const void *reply)
         session_apply(c, &row, reply);
 }
 
-/* Is there neither a transaction nor a MULTI on its way that would begin one? */
-static bool session_no_multi(const struct connection *c)
-{
-        struct owed_queue look = c->queue;
-        struct owed_row   row;
-
-        if (c->doubt & DOUBT_MULTI)
-                return false;
-        while (owed_take(&look, &row))
-                if (row.class == COMMAND_MULTI)
-                        return false;
-        return true;
-}
-
 /* What the announcement of this command may say when it is answered in its turn, and what that of later ones must. */
 static void session_announced(struct connection *c, const struct owed_row *row, const void *reply, bool queued)
 {
@@ -615,6 +631,8 @@ void session_replied_announced(struct connection *c, const void *reply)
         }
         c->owed--;
         if (row.class == COMMAND_ANNOUNCE) {
+                if (MT_UNLIKELY(runtime.below))
+                        below_answered(c, true, false);
                 announce_answered(c, row.argument, reply);
         } else {
                 bool queued = session_is_queued(c, reply);
@@ -677,6 +695,8 @@ static void session_end(struct connection *c, bool owes)
         }
         owed_drop_all(&c->queue);
         owed_secret_wipe(&c->secret);
+        if (MT_UNLIKELY(runtime.below))
+                below_ended(c);
         c->owed = 0;
         if (c->doubt & DOUBT_MULTI)
                 session_multi_ends(c);
@@ -699,6 +719,8 @@ void session_clear_outstanding(struct connection *c)
 
         while (owed_take(&all, &row))
                 session_touch(c, row.class, row.hash, row.count);
+        if (MT_UNLIKELY(runtime.below))
+                below_doubted(c);
 }
 
 void session_late(struct connection *c)

@@ -41,6 +41,7 @@ static int async_format(redisAsyncContext *ac, redisCallbackFn *fn, void *privda
                 return REDIS_ERR;
         if (c == NULL)
                 return h->redisvAsyncCommand(ac, fn, privdata, format, ap);
+        c->below.async = true;
         request_note_format(c, format, ap);
         connection_enter_hiredis(c);
         return async_sent(c, h->redisvAsyncCommand(ac, fn, privdata, format, ap));
@@ -73,6 +74,7 @@ MT_EXPORT int redisAsyncCommandArgv(redisAsyncContext *ac, redisCallbackFn *fn, 
                 return REDIS_ERR;
         if (c == NULL)
                 return h->redisAsyncCommandArgv(ac, fn, privdata, argc, argv, argvlen);
+        c->below.async = true;
         request_note_argv(c, argc, argv, argvlen);
         connection_enter_hiredis(c);
         return async_sent(c, h->redisAsyncCommandArgv(ac, fn, privdata, argc, argv, argvlen));
@@ -88,6 +90,7 @@ MT_EXPORT int redisAsyncFormattedCommand(redisAsyncContext *ac, redisCallbackFn 
                 return REDIS_ERR;
         if (c == NULL)
                 return h->redisAsyncFormattedCommand(ac, fn, privdata, resp, len);
+        c->below.async = true;
         request_note_resp(c, resp, len);
         connection_enter_hiredis(c);
         return async_sent(c, h->redisAsyncFormattedCommand(ac, fn, privdata, resp, len));

@@ -3,6 +3,7 @@
 #include "door.h"
 
 #include "../connection/session.h"
+#include "../runtime/runtime.h"
 
 /* What the others are to be told follows at once. */
 static MT_COLD void pipeline_announce(struct connection *c, bool sent)
@@ -79,7 +80,7 @@ static int pipeline_resp(redisContext *context, const char *resp, size_t len, co
         f = internal ? h->__redisAppendCommand : h->redisAppendFormattedCommand;
         if (c == NULL)
                 return f(context, resp, len);
-        if (MT_UNLIKELY(c->announces))
+        if (MT_UNLIKELY(c->announces || runtime.below)) /* what goes in front of a command needs it by itself */
                 return request_append_resp(c, resp, len, f);
         request_note_resp(c, resp, len);
         connection_enter_hiredis(c);

@@ -6,6 +6,7 @@
 #include "request.h"
 #include "stale.h"
 #include "stampede.h"
+#include "through.h"
 
 #include "../connection/rights.h"
 #include "../connection/session.h"
@@ -410,6 +411,7 @@ static void *read_ask(struct connection *c, const struct l1_key *wanted, struct 
         uint64_t              sent_ns;
         void                 *pttl = NULL, *reply = NULL;
         int                   saved_errno;
+        bool                  below;
 
         sent_ns = clock_precise_ns();
         connection_enter_hiredis(c);
@@ -426,21 +428,31 @@ static void *read_ask(struct connection *c, const struct l1_key *wanted, struct 
                 pttl = NULL;
                 rights_look(c, reply);
         }
+        below = MT_UNLIKELY(runtime.below) && reply != NULL && pttl != NULL && abi_reply_type(reply) == ABI_REPLY_NIL &&
+                rule != NULL && (rule->flags & RULE_TIERS);
         if (reply != NULL && pttl != NULL) {
                 c->replied_ns = clock_coarse_ns();
                 if (stampede_controlled())
                         stampede_took(c, sent_ns);
                 if (runtime.options.early_refresh != 0)
                         ends_fetched(c->l1, clock_precise_ns() - sent_ns);
-                if (MT_UNLIKELY(!read_fill(c, wanted, lease, pttl, reply, sent_ns, longest_ns)))
+                if (below) { /* what is not there may be in a tier the next time */
+                        l1_release(c->l1, lease);
+                        l1_remove(c->l1, wanted->hash);
+                } else if (MT_UNLIKELY(!read_fill(c, wanted, lease, pttl, reply, sent_ns, longest_ns))) {
                         h->freeReplyObject(reply);
+                }
         } else {
                 l1_release(c->l1, lease);
         }
         if (pttl != NULL)
                 h->freeReplyObject(pttl);
         errno = saved_errno;
-        return MT_UNLIKELY(c->again) ? READ_ELSEWHERE : stale_if_error(c, wanted->key, before, reply);
+        if (MT_UNLIKELY(c->again))
+                return READ_ELSEWHERE;
+        if (below)
+                reply = through_nil(c, wanted->key, reply);
+        return stale_if_error(c, wanted->key, before, reply);
 }
 
 static MT_COLD void *read_miss(struct connection *c, struct mt_bytes key, uint64_t hash, uint32_t namespace_id,
@@ -616,11 +628,15 @@ static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, con
         void       *reply;
 
         struct stale_before before = stale_before(c);
+        bool                below = MT_UNLIKELY(runtime.below) && through_concerns(c, key);
 
         if (c->again)
                 return read_again(c, key, verb);
-        reply = stale_if_error(c, key, before, request_forward_argv(c, 2, argv, argvlen, true));
-        if (MT_UNLIKELY(c->let_go) && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
+        reply = request_forward_argv(c, 2, argv, argvlen, true);
+        if (below && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL)
+                reply = through_nil(c, key, reply);
+        reply = stale_if_error(c, key, before, reply);
+        if (MT_UNLIKELY(c->let_go) && !below && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
                 c->let_go = false;
                 c->hiredis->freeReplyObject(reply); /* who computes it, if anybody, is not for this reply to say */
                 return read_again(c, key, verb);

@@ -2,12 +2,15 @@
  * sees the reply. */
 #include "request.h"
 
+#include "through.h"
+
 #include "../connection/session.h"
 #include "../runtime/runtime.h"
 
 #include "../../l1/base/assert.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* ------------------------------------------------------------------------------------------------- noticing */
 
@@ -28,7 +31,9 @@ static bool write_note_resp(struct connection *c, const char *resp, size_t len)
                 size_t             used = 0;
                 enum command_parse parse = command_from_resp(&command, left, &used);
 
+                c->below.behind = left.ptr != resp;
                 session_sent(c, parse, &command);
+                c->below.behind = false;
                 if (parse != COMMAND_OK)
                         break;
                 secret |= write_is_secret(command.class);
@@ -141,13 +146,14 @@ static void *write_answered(struct connection *c, uint64_t began_ns, void *reply
 
 /* -------------------------------------------------------------------------------------- announced (announce.h) */
 
-/* Is what is held back still waiting? hiredis itself takes what it has a callback for, the audit's last. */
+/* Is what is held back still waiting? hiredis itself takes what it has a callback for, the audit's last. What is asked
+ * for our own sake belongs to the command behind it. */
 static bool write_waits(struct connection *c)
 {
         const uint32_t later = ANNOUNCE_DELIVER | ANNOUNCE_AUDIT;
         uint32_t       flags;
 
-        return session_announced_next(c, &flags) && (flags & later) != later;
+        return session_announced_next(c, &flags) && (flags & later) != later && !(flags & ANNOUNCE_OURS);
 }
 
 static int write_give(struct connection *c, void **reply)
@@ -187,6 +193,13 @@ static void write_swallow(struct connection *c, void *reply)
 
         c->hiredis->freeReplyObject(reply);
         errno = saved_errno;
+}
+
+/* What comes next is an error: the connection is over, as if the server had closed it. */
+static MT_COLD void write_break(struct connection *c)
+{
+        c->below.late = false;
+        shutdown(ABI_CONTEXT(int, &c->hiredis->abi, c->context, FD), SHUT_RDWR);
 }
 
 /* No reply was to be had, or one that is not ours to read. An error that is held was the server's last word ("max
@@ -248,6 +261,11 @@ static int write_take(struct connection *c, void **reply, int (*f)(redisContext 
                 }
                 announced = session_announced_next(c, &flags);
                 session_replied_announced(c, taken);
+                if (MT_UNLIKELY(c->below.late)) { /* below.h: the program must not believe in it */
+                        write_swallow(c, taken);
+                        write_break(c);
+                        continue;
+                }
                 if (announced && !(flags & ANNOUNCE_DELIVER)) {
                         write_swallow(c, taken);
                 } else if (announced && a->held != NULL) {
@@ -323,6 +341,19 @@ static void *write_send(struct connection *c, const char *format, va_list ap)
         return write_answered(c, began_ns, c->hiredis->redisvCommand(c->context, format, ap));
 }
 
+static MT_COLD void *write_through(struct connection *c, const struct command *command, const char *format, va_list ap)
+{
+        struct through through;
+        void          *reply;
+
+        through_begin(&through, c, command);
+        session_sent(c, COMMAND_OK, command);
+        reply = write_send(c, format, ap);
+        if (through.on)
+                through_end(&through, c, reply);
+        return reply;
+}
+
 /* As hiredis writes it out: a shape that we do not follow ourselves. */
 static bool write_get_formatted(struct connection *c, const char *format, va_list ap, void **reply)
 {
@@ -371,22 +402,46 @@ void *request_format(struct connection *c, const char *format, va_list ap)
         }
         if (parse == COMMAND_OK && command.class == COMMAND_GET)
                 return request_get(c, command_word(&command, 1), command_word(&command, 0).ptr);
+        if (MT_UNLIKELY(runtime.below) && parse == COMMAND_OK)
+                return write_through(c, &command, format, ap);
         session_sent(c, parse, &command);
         return write_send(c, format, ap);
 }
 
+static void *write_send_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get)
+{
+        uint64_t began_ns = write_enter(c, get);
+
+        if (MT_UNLIKELY(c->announces))
+                return write_round(c, began_ns, c->hiredis->redisAppendCommandArgv(c->context, argc, argv, argvlen));
+        return write_answered(c, began_ns, c->hiredis->redisCommandArgv(c->context, argc, argv, argvlen));
+}
+
+static MT_COLD void *write_through_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen)
+{
+        struct command     command;
+        enum command_parse parse = command_from_argv(&command, argc, argv, argvlen);
+        struct through     through = {.on = false};
+        void              *reply;
+
+        if (parse == COMMAND_OK)
+                through_begin(&through, c, &command);
+        session_sent(c, parse, &command);
+        reply = write_send_argv(c, argc, argv, argvlen, false);
+        if (through.on)
+                through_end(&through, c, reply);
+        return reply;
+}
+
 void *request_forward_argv(struct connection *c, int argc, const char **argv, const size_t *argvlen, bool get)
 {
-        uint64_t began_ns;
-
+        if (MT_UNLIKELY(runtime.below) && !get && !command_reads_argv(argc, argv, argvlen))
+                return write_through_argv(c, argc, argv, argvlen);
         if (get)
                 session_sent(c, COMMAND_OK, &request_a_get);
         else
                 request_note_argv(c, argc, argv, argvlen);
-        began_ns = write_enter(c, get);
-        if (MT_UNLIKELY(c->announces))
-                return write_round(c, began_ns, c->hiredis->redisAppendCommandArgv(c->context, argc, argv, argvlen));
-        return write_answered(c, began_ns, c->hiredis->redisCommandArgv(c->context, argc, argv, argvlen));
+        return write_send_argv(c, argc, argv, argvlen, get);
 }
 
 /* ------------------------------------------------------------------------------------------------- replies */

@@ -84,12 +84,23 @@ static void runtime_configure_invalidation(void)
                 .stream = o->stream,
                 .audit_stream = runtime_set(o->audit_stream),
                 .audit_maxlen = o->audit_maxlen,
+                .tiers = runtime_tiers,
         };
 
         invalidation_setup(&config);
         mt_store_relaxed(&runtime.window_ns, invalidation_window_ns(o->max_staleness_ns));
         mt_store_relaxed(&runtime.trust_ttl,
                          config.mode == INVALIDATION_NONE || config.fallback == INVALIDATION_FALL_TTL);
+}
+
+static bool runtime_rules_tiers(void)
+{
+        const struct rules *rules = &runtime.options.rules;
+
+        for (unsigned i = 0; i < rules->count; i++)
+                if (rules->rule[i].flags & RULE_TIERS)
+                        return true;
+        return false;
 }
 
 static int runtime_setup(void)
@@ -106,6 +117,7 @@ static int runtime_setup(void)
                 log_line(LOG_ERROR, "MTSHIM_ABORT_CONF=1 and a part of MTSHIM_TIERS is bad: nothing is cached");
                 return RUNTIME_OFF;
         }
+        runtime.below = runtime.tiers != NULL && runtime_rules_tiers();
         return RUNTIME_READY;
 }
 
@@ -154,7 +166,8 @@ static void runtime_attach(enum runtime_haste haste)
         struct l1_config config = runtime_segment_config();
         struct l1       *l1;
 
-        config.later = haste == RUNTIME_AT_ONCE ? NULL : &later;
+        /* Tiers have to know at once what they owe each other. */
+        config.later = haste == RUNTIME_AT_ONCE || runtime.below ? NULL : &later;
         config.there = haste == RUNTIME_THERE;
         config.again |= config.there;
         l1 = l1_attach(&config);
@@ -172,8 +185,8 @@ struct l1 *runtime_l1(void)
         int        saved_errno = errno;
         bool       taken_over;
 
-        if (l1 != NULL || mt_load_relaxed(&runtime_waited_ns) < RUNTIME_ATTACH_COST_NS || !runtime_ready() ||
-            clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
+        if (l1 != NULL || (mt_load_relaxed(&runtime_waited_ns) < RUNTIME_ATTACH_COST_NS && !runtime.below) ||
+            !runtime_ready() || clock_coarse_ns() < mt_load_relaxed(&runtime_retry_ns))
                 return l1;
         if (forklock_try(&runtime_lock, &taken_over)) { /* nobody waits for another's attempt: this GET travels bare */
                 if (runtime_l1_now() == NULL)

@@ -15,6 +15,7 @@ struct runtime {
         _Atomic bool     trust_ttl; /* connections that trust times to live may (MTSHIM_INVALIDATION, _FALLBACK) */
         struct tiers    *tiers;     /* NULL: none; runtime_tiers() is what others ask */
         void (*on_fork)(void);      /* set once by the room above; called in a child, which has one thread */
+        bool            below;      /* there are tiers, and a rule that names keys for them */
         const uint64_t *alive;      /* one word of a page that a fork wipes: 0 there means that we are a child */
 };
 extern struct runtime runtime;
@@ -24,7 +25,8 @@ bool runtime_ready(void);
 
 /* The segment of the effective uid, attached on first need; NULL: none can be had now (asked again after a second), or
  * it does not pay yet: a process attaches when it has waited for Redis as long as attaching takes, so that it never
- * loses more than it might have saved, and a compiler cache's process, which asks twice in its 3 ms, loses nothing. */
+ * loses more than it might have saved, and a compiler cache's process, which asks twice in its 3 ms, loses nothing.
+ * Where there are tiers it attaches at once: what they owe each other is kept there. */
 struct l1 *runtime_l1(void);
 /* A GET is about to ask for it. Where an agent is there, L1 is warm whoever comes, and attaching is worth it at once:
  * looked at once in the life of a process. */
