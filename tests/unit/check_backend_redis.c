@@ -1,5 +1,6 @@
 /* check_backend_redis.c - Redis as a tier: what every store must do (conform.h), and what is this one's own: what it
  * says to the server, what it makes of an error, how it is configured. */
+#include "halt.h"
 #include "redis_fixture.h"
 
 #include "l1/tier/conform.h"
@@ -342,7 +343,7 @@ START_TEST(a_late_answer_is_nobodys)
         ck_assert_int_eq(backend_redis.open(&opening, &other, why), MT_OK);
         ck_assert_int_eq(set("a", "of a"), MT_OK);
         ck_assert_int_eq(ops->cache.get(other, text("a"), &buffer.sink), MT_OK);
-        kill(redis_pid, SIGSTOP);
+        halt(redis_pid);
         ck_assert_int_eq(ops->cache.get(other, text("a"), &buffer.sink), MT_ERROR);
         ck_assert_int_eq(pthread_create(&thread, NULL, go_on, NULL), 0);
         ck_assert_int_ne(ops->cache.get(other, text("b"), &buffer.sink), MT_OK);
@@ -362,7 +363,7 @@ START_TEST(what_was_not_sent_is_sent_again)
         ck_assert_int_eq(set("a", "v"), MT_OK);
         ck_assert_int_eq(pool_lend(store->pool, &loan), MT_OK);
         ck_assert(!loan.fresh);
-        kill(redis_pid, SIGSTOP);
+        halt(redis_pid);
         shutdown(loan.context->fd, SHUT_WR);
         pool_return(store->pool, &loan, true);
         ck_assert_int_eq(pthread_create(&thread, NULL, go_on, NULL), 0);

@@ -1,5 +1,6 @@
 /* check_disk.c - the disk tier: everything a store must do, and what a disk adds: programs and machines that end at any
  * moment, a map and a disk that are full, a reader that stands still, clocks that are set, files that are not ours. */
+#include "halt.h"
 #include "store_fixture.h"
 
 #include "l1/tier/plugins/lmdb_store.h"
@@ -428,7 +429,7 @@ START_TEST(pinned)
         ck_assert_uint_ge(there, 2000); /* and nothing was thrown away for nothing */
         for (unsigned i = 0; i < 10; i++)
                 ck_assert_int_eq(drop(B, self, key_of("k", 5990 + i)), MT_OK);
-        kill(child, SIGSTOP);
+        halt(child);
         ck_assert_int_eq(put_bytes(self, "k", value, sizeof value, STORE_HOUR), MT_ERROR);
         store_kill(child); /* its slot of the reader table is still there, and noticed */
         for (unsigned i = 0; i < 2000; i++)

@@ -1,5 +1,6 @@
 /* check_listener_faults.c - what can go wrong between a listener and its server, and between leaders. In each case L1
  * is believed no longer than the bound, and again within the bound and a second after the fault is over. */
+#include "halt.h"
 #include "redis_fixture.h"
 
 #include "invalidation/listener.h"
@@ -96,7 +97,7 @@ START_TEST(test_faults_server_stopped)
 {
         UNTIL(fresh());
         fill("a");
-        kill(redis_pid, SIGSTOP);
+        halt(redis_pid);
         check_closes();
         ck_assert(led_by_us());
         usleep(200000);
@@ -114,7 +115,7 @@ START_TEST(test_faults_server_stopped_for_long)
 {
         UNTIL(fresh());
         fill("a");
-        kill(redis_pid, SIGSTOP);
+        halt(redis_pid);
         UNTIL(stale());
         atomic_fetch_add(&clock_test_offset_ns, 5 * (int64_t)NS_PER_S);
         usleep(300000);

@@ -1,5 +1,6 @@
 /* check_memcached.c - the memcached tier, with real servers on unix sockets: everything a store must do, and what
  * happens when they are stopped, gone, back, emptied, or have something else under our names. */
+#include "halt.h"
 #include "store_fixture.h"
 
 #include <fcntl.h>
@@ -117,7 +118,7 @@ START_TEST(stopped)
 
         ck_assert_int_eq(put(B, self, "k", "v"), MT_OK);
         ck_assert_int_eq(B->ops->mark(self, mt_bytes_of("k"), &mark), MT_OK);
-        kill(server_pid[0], SIGSTOP);
+        halt(server_pid[0]);
         for (int i = 0; i < 5; i++) {
                 start = store_ms();
                 ck_assert_int_eq(i == 0   ? look(B, self, "k")
@@ -151,7 +152,7 @@ START_TEST(late_write)
         ck_assert_int_eq(B->ops->set_marked(late, mt_bytes_of("k"), mt_bytes_of("old"), STORE_HOUR, mark), MT_STALE);
         ck_assert(has(B, self, "k", "newer"));
         ck_assert_int_eq(B->ops->mark(late, mt_bytes_of("k"), &mark), MT_OK);
-        kill(server_pid[0], SIGSTOP);
+        halt(server_pid[0]);
         ck_assert_int_eq(B->ops->set_marked(late, mt_bytes_of("k"), mt_bytes_of("old"), STORE_HOUR, mark), MT_ERROR);
         kill(server_pid[0], SIGCONT);
         ck_assert_int_eq(drop(B, self, "k"), MT_OK);

@@ -1,4 +1,5 @@
 /* check_pool.c - connections of our own: how a Redis is named, what a lender gets, and what it never meets. */
+#include "halt.h"
 #include "redis_fixture.h"
 
 #include "shim/redis/pool.h"
@@ -224,7 +225,7 @@ START_TEST(a_silent_server_is_not_waited_for)
         wanted.timeout_ms = 100;
         wanted.address.database = 1;
         pool = create();
-        ck_assert_int_eq(kill(redis_pid, SIGSTOP), 0); /* the kernel still accepts for it */
+        halt(redis_pid); /* the kernel still accepts for it */
         began_ns = clock_read_ns(CLOCK_MONOTONIC);
         ck_assert_int_eq(pool_lend(pool, &loan), MT_ERROR);
         ck_assert_uint_ge(clock_read_ns(CLOCK_MONOTONIC) - began_ns, 90 * NS_PER_MS);

@@ -1,6 +1,7 @@
 /* check_pool_tls.c - connections of our own through TLS, and by a hiredis that this program is not linked to: it is
  * found in the folder that LD_LIBRARY_PATH names, 1.2 of `make deps-matrix`. Whose a certificate is, is checked here
  * and not by hiredis. Without such a hiredis there is nothing to look at, and one line says so. */
+#include "halt.h"
 #include "l1/base/log.h"
 #include "shim/redis/backend_redis.h"
 
@@ -230,7 +231,7 @@ END_TEST
 START_TEST(a_handshake_has_an_end)
 {
         wanted.timeout_ms = 200;
-        kill(redis_pid, SIGSTOP); /* the kernel accepts for it, and nobody answers */
+        halt(redis_pid); /* the kernel accepts for it, and nobody answers */
         ck_assert(!well());
         kill(redis_pid, SIGCONT);
         wanted.timeout_ms = TIMEOUT_MS;

@@ -1,4 +1,5 @@
 /* check_stream.c - streams in Redis: what a reader gets, in which order, and that it misses nothing, whoever dies. */
+#include "halt.h"
 #include "redis_fixture.h"
 
 #include "l1/base/atomic.h"
@@ -427,7 +428,7 @@ START_TEST(a_server_that_went_silent_is_noticed)
         wanted.timeout_ms = 100;
         self = open_store();
         begin_waiting(&w, "0", 300);
-        kill(redis_pid, SIGSTOP);
+        halt(redis_pid);
         pthread_join(w.thread, NULL);
         kill(redis_pid, SIGCONT);
         ck_assert_int_eq(w.status, MT_ERROR);

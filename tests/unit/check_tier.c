@@ -1,5 +1,6 @@
 /* check_tier.c - the tiers below Redis: who is asked, what is put where, who is left alone, and what is never given out
  * again. The stores do what the test says (tier_script.h); times to live pass on the injected clock. */
+#include "halt.h"
 #include "l1_fixture.h"
 
 #include "l1/tier/name.h"
@@ -575,7 +576,7 @@ START_TEST(killed_in_a_removal)
         sem_post(begins);
         ck_assert_int_eq(sem_wait(&scripts[0].inside), 0);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
-        kill(pid, SIGSTOP);
+        halt(pid);
         ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
         kill(pid, SIGKILL);
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
