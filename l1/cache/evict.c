@@ -182,6 +182,9 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
 
         if (keep == NULL)
                 return false;
+        /* A list lies before the head of its log segment; a word that somebody forged may point into the room itself. */
+        if (list_offset < keep->start + keep->head + size && keep->start + keep->head < list_offset + list->size)
+                return false;
         at = logseg_at(run->l1, keep);
         moved = (uint32_t)((keep->start + keep->head) / ITEM_ALIGN);
         turned = slot_live(run->l1, slot_tag(word), keep->generation, keep->start + keep->head + e->item.size);
