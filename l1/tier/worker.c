@@ -45,9 +45,15 @@ void worker_init(struct worker *worker, const struct worker_life *life, void *ar
         worker->first = worker->free = NULL;
         worker->last = &worker->first;
         for (int i = WORKER_JOBS; i-- > 0;) {
-                mt_store_relaxed(&worker->job[i].state, JOB_FREE);
-                worker->job[i].next = worker->free;
-                worker->free = &worker->job[i];
+                struct worker_job *job = &worker->job[i];
+
+                /* [W2] A thread of the parent may have been about to move this one's memory, or to give it back: it
+                 * leaks. */
+                if (mt_load_acquire(&job->state) != JOB_FREE)
+                        job->in = job->out = (struct worker_area){.bytes = NULL};
+                mt_store_relaxed(&job->state, JOB_FREE);
+                job->next = worker->free;
+                worker->free = job;
         }
 }
 
@@ -91,7 +97,7 @@ struct worker_job *worker_job(struct worker *worker, size_t bytes)
         forklock_release(&worker->lock);
         if (job == NULL)
                 return NULL;
-        mt_store_relaxed(&job->state, JOB_HELD);
+        mt_store_relaxed(&job->state, JOB_HELD); /* [W2]: before a system call moves anything */
         job->in.used = job->out.used = 0;
         if (worker_room(&job->in, bytes))
                 return job;
@@ -103,7 +109,7 @@ void worker_release(struct worker *worker, struct worker_job *job)
 {
         worker_trim(&job->in);
         worker_trim(&job->out);
-        mt_store_relaxed(&job->state, JOB_FREE);
+        mt_store_release(&job->state, JOB_FREE); /* [W2]: FREE says that what the areas are, they are */
         forklock_acquire(&worker->lock);
         job->next = worker->free;
         worker->free = job;

@@ -614,6 +614,32 @@ START_TEST(forked)
 END_TEST
 #endif
 
+static bool    job_begins(void *arg) { return arg == NULL; }
+static void    job_ends(void *arg) { (void)arg; }
+
+/* A fork comes while a thread of the parent has given a job's memory back, and not yet written that down. */
+START_TEST(forked_while_memory_moves)
+{
+        static const struct worker_life life = {job_begins, job_ends};
+        static struct worker            worker;
+        struct worker_job              *job;
+
+        worker_init(&worker, &life, NULL);
+        job = worker_job(&worker, 1);
+        ck_assert(worker_room(&job->out, 1));
+        munmap(job->in.bytes, job->in.room);
+        munmap(job->out.bytes, job->out.room);
+        worker_init(&worker, &life, NULL);
+        for (int i = 0; i < WORKER_JOBS; i++) {
+                job = worker_job(&worker, 1);
+                ck_assert_ptr_nonnull(job);
+                ck_assert(worker_room(&job->out, 1));
+                job->in.bytes[0] = job->out.bytes[0] = 'x';
+        }
+        ck_assert_ptr_null(worker_job(&worker, 1));
+}
+END_TEST
+
 START_TEST(paused_and_stopped)
 {
         char            text[16];
@@ -812,6 +838,7 @@ int main(void)
 #ifndef MT_TSAN
         tcase_add_test(host, forked);
 #endif
+        tcase_add_test(host, forked_while_memory_moves);
         tcase_add_test(host, paused_and_stopped);
         tcase_add_test(host, a_guest);
         suite_add_tcase(suite, host);
