@@ -80,6 +80,8 @@ static bool tier_open(struct tiers *tiers, struct tier *t, struct tier_shm *shm,
                 return false;
         if (MT_UNLIKELY(debt_closed(l1, shm, debt_tag(name))))
                 tier_mend(t, shm);
+        else if (mt_load_acquire(&t->place) != shm) /* let go of: what was read there may be zeros */
+                return false;
         else if (tier_may(t))
                 return true;
         tier_skip(shm);
@@ -350,7 +352,7 @@ static void tier_remove(struct tier *t, unsigned i, struct worker_job *job, cons
                 tier_skip(debt.shm);
         else
                 tier_end(&call, answer);
-        if (answer.failed && debt.shm == NULL)
+        if (answer.failed && (debt.shm == NULL || mt_load_acquire(&t->place) != debt.shm))
                 atomic_store(&t->owed, true);
         else if (answer.failed && job != NULL)
                 tier_mend(t, debt.shm);

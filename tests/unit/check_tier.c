@@ -157,6 +157,47 @@ START_TEST(removed_while_it_is_promoted)
 }
 END_TEST
 
+/* The process lets go of its segment (its uid changes) while a look-up is on its way: what holds then is what the next
+ * segment says, and a removal that fails in between is owed there. */
+START_TEST(another_segment)
+{
+        struct l1_config    config = fixture.config;
+        char                text[16];
+        struct tier_key     key = script_tier_key(text, 2);
+        struct tier_removal removal;
+        struct tier_found   found;
+        struct l1          *next;
+        pthread_t           thread;
+        void               *got;
+
+        config.name = "next";
+        next = l1_attach(&config);
+        ck_assert_ptr_nonnull(next);
+        tier_open_with(tier_two);
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), -1);
+        script_put(1, 1, 41, 100000);
+        mt_store_release(&scripts[0].hangs[SCRIPT_MARK], true);
+        ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, &found), 0);
+        ck_assert_int_eq(sem_wait(&scripts[0].inside), 0); /* it has looked where level 4 is in the old one */
+        tiers_attach(tiers, NULL);
+        tiers_attach(tiers, next);
+        tiers_remove_begin(tiers, &key, 1, &removal);
+        mt_store_release(&scripts[1].fails[SCRIPT_REMOVE], true);
+        mt_store_release(&scripts[1].fails[SCRIPT_FLUSH], true);
+        mt_store_release(&scripts[0].hangs[SCRIPT_MARK], false);
+        sem_post(&scripts[0].gate);
+        pthread_join(thread, &got);
+        ck_assert_int_eq((intptr_t)got, -1); /* level 3 said so, before; level 4 was not asked */
+        tiers_attach(tiers, NULL);
+        tiers_attach(tiers, fixture.l1);
+        tiers_remove_end(tiers, &key, 1, &removal);
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), -1);
+        settle(4);
+        ck_assert(row_of(4).closed);
+        ck_assert(!row_of(3).closed);
+}
+END_TEST
+
 /* The caller's thread reads, and the thread of the store removes. */
 START_TEST(read_anywhere)
 {
@@ -808,6 +849,7 @@ int main(void)
         tcase_add_test(looks, promoted);
         tcase_add_test(looks, over);
         tcase_add_test(looks, removed_while_it_is_promoted);
+        tcase_add_test(looks, another_segment);
         tcase_add_test(looks, read_anywhere);
         tcase_add_test(looks, without_a_segment);
         tcase_add_loop_test(looks, no_room_is_nobodys_failure, 0, 2);
