@@ -242,9 +242,12 @@ enum worker_result worker_call(struct worker *worker, struct worker_job *job, ui
         return mt_cas_acq_rel(&job->state, &out, JOB_LEFT) ? WORKER_LATE : WORKER_DONE;
 }
 
+/* Under the lock: whoever was about to start a thread has, and the phase says so; whoever comes later does not. */
 void worker_stop(struct worker *worker)
 {
+        forklock_acquire(&worker->lock);
         mt_store_release(&worker->asked, 1);
+        forklock_release(&worker->lock);
         mt_fetch_add_acq_rel(&worker->wanted, 1);
         worker_futex_wake(&worker->wanted);
 }
