@@ -171,8 +171,12 @@ static void runtime_attach(enum runtime_haste haste)
         config.there = haste == RUNTIME_THERE;
         config.again |= config.there;
         l1 = l1_attach(&config);
-        if (l1 != NULL)
+        if (l1 != NULL) {
                 ends_setup(l1);
+                /* Here, under the lock, and nowhere else: who asks tiers while another thread lets go of the segment
+                 * would bring it back. Before a sandbox it is kept: debts can be left. */
+                tiers_attach(runtime.tiers, l1);
+        }
         if (l1 == NULL && !later && !config.there)
                 mt_store_relaxed(&runtime_retry_ns, clock_coarse_ns() + NS_PER_S);
         mt_store_relaxed(&runtime_attached_at_ns, l1 != NULL ? clock_precise_ns() : 0);
@@ -226,11 +230,6 @@ struct l1 *runtime_l1_at_once(void)
 
 struct tiers *runtime_tiers(void)
 {
-        struct l1 *l1 = runtime.tiers != NULL ? runtime_l1_now() : NULL;
-
-        /* A segment that was given up has been let go of there; before a sandbox it is kept: debts can be left. */
-        if (l1 != NULL)
-                tiers_attach(runtime.tiers, l1);
         return runtime.tiers;
 }
 
@@ -289,6 +288,8 @@ void runtime_after_fork(void)
                 runtime_pid = getpid();
                 if (l1 != NULL)
                         l1_after_fork(l1);
+                if (mt_load_acquire(&runtime_state) == RUNTIME_READY)
+                        tiers_attach(runtime.tiers, l1); /* the parent may have been about to attach */
                 invalidation_after_fork();
                 tiers_after_fork(runtime.tiers);
                 if (runtime.on_fork != NULL)

@@ -47,7 +47,7 @@ void     runtime_waited(uint64_t began_ns);
 /* The one attached at this moment, or NULL; no side effects. */
 struct l1 *runtime_l1_now(void);
 
-/* The tiers below Redis, with the segment that is attached at this moment; NULL: there are none. */
+/* The tiers below Redis; they come to the segment, and lose it, as the process does. NULL: there are none. */
 struct tiers *runtime_tiers(void);
 
 /* Are we the child of a fork that has not been noticed yet? Asked on every request: one load. */
