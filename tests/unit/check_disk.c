@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
@@ -697,6 +699,53 @@ START_TEST(reads_without_the_kernel)
 }
 END_TEST
 
+/* LMDB's lock of the reader table: what lock.mdb begins with is a magic, a format, and that. */
+static pthread_mutex_t *readers_lock(void)
+{
+        char  path[96], *map;
+        int   fd;
+
+        snprintf(path, sizeof path, "%s/lock.mdb", store_folder);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        ck_assert_ptr_ne(map, MAP_FAILED);
+        close(fd);
+        return (pthread_mutex_t *)(map + 8);
+}
+
+static void child_holds_the_table(void)
+{
+        if (pthread_mutex_lock(readers_lock()) == 0 && write(pipe_to[1], "w", 1) == 1)
+                pause();
+        _exit(1);
+}
+
+/* However many read, none of them waits for another process, or has to know a descriptor. */
+START_TEST(readers_ask_nobody)
+{
+        char          why[MT_BACKEND_WHY_MAX];
+        struct store *s = store_open(store_folder, 64 * MIB, false, why);
+        unsigned      reader[STORE_READERS], none;
+        pid_t         child;
+        char          c;
+
+        ck_assert_msg(s != NULL, "%s", why);
+        ck_assert_int_eq(pipe(pipe_to), 0);
+        child = store_child(child_holds_the_table);
+        ck_assert_int_eq(read(pipe_to[0], &c, 1), 1);
+        ck_assert_int_eq(pthread_mutex_trylock(readers_lock()), EBUSY);
+        for (unsigned i = 0; i < STORE_READERS; i++)
+                ck_assert_ptr_nonnull(store_read(s, 0, &reader[i]));
+        ck_assert_ptr_null(store_read(s, 1, &none));
+        for (unsigned i = 0; i < STORE_READERS; i++)
+                store_read_end(s, reader[i]);
+        store_kill(child);
+        store_close(&s);
+        close(pipe_to[0]);
+        close(pipe_to[1]);
+}
+END_TEST
+
 /* LMDB knows its readers by pid: those of two containers must not meet. Its init, in a pid namespace: 77, it may not.
  * */
 static void child_contained(void)
@@ -864,6 +913,7 @@ int main(void)
         tcase_add_test(tests, two_processes);
         tcase_add_test(tests, writer_stands_still);
         tcase_add_test(tests, reads_without_the_kernel);
+        tcase_add_test(tests, readers_ask_nobody);
         tcase_add_test(tests, another_container);
         tcase_add_test(tests, refusals);
         tcase_add_test(tests, another_program);

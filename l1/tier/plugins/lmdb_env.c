@@ -17,7 +17,7 @@
 #define HEAD_MAGIC UINT32_C(0x6d746c33) /* "mtl3" */
 
 enum {
-        ENV_READERS_MAX = 2048,
+        ENV_READERS_MAX = 8192,
         ENV_LOCK_BYTES =
                 (ENV_READERS_MAX + 8) * 64, /* a reader is a cache line; LMDB takes more, if the file has more */
         ENV_MIN_READERS = 2
@@ -120,22 +120,7 @@ static int env_clock_note(struct store *s, MDB_txn *txn)
 
 /* ------------------------------------------------------------------------------------------------------- readers */
 
-/* One more, if there may be. Returns its number, or STORE_READERS. */
-static unsigned env_grow(struct store *s)
-{
-        unsigned i = STORE_READERS;
-        MDB_txn *txn;
-
-        pthread_mutex_lock(&s->growing);
-        if (s->readers < STORE_READERS && mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) == MDB_SUCCESS) {
-                mdb_txn_reset(txn);
-                i = s->readers++;
-                s->reader[i] = txn;
-        }
-        pthread_mutex_unlock(&s->growing);
-        return i;
-}
-
+/* Its number, or STORE_READERS: none is idle. */
 static unsigned env_take(struct store *s)
 {
         uint64_t idle = atomic_load_explicit(&s->idle, memory_order_relaxed);
@@ -148,7 +133,7 @@ static unsigned env_take(struct store *s)
                                                           memory_order_acquire, memory_order_relaxed))
                         return i;
         }
-        return env_grow(s);
+        return STORE_READERS;
 }
 
 static uint64_t env_ms(void)
@@ -384,18 +369,20 @@ static void store_destroy(struct store **store)
                 lmdb_gate_close(&s->gate);
         if (s->folder >= 0)
                 close(s->folder);
-        pthread_mutex_destroy(&s->growing);
         free(s);
 }
 
-/* The first readers are made here: the very first of an environment locks a byte of LMDB's lock file, through a
- * descriptor, to show that this process is alive. */
+/* All readers are made here, in the thread that has the descriptors. Who makes one takes LMDB's lock of the table, which
+ * another process may hold while it is stopped, or have died with: then whoever gets it asks a descriptor who lives. A
+ * full table leaves fewer. */
 static bool env_readers(struct store *s, char *why)
 {
-        for (unsigned i = 0; i < ENV_MIN_READERS; i++)
-                if (env_grow(s) == STORE_READERS)
-                        return plugin_refuse(why, "no place in LMDB's table of readers, of %u", ENV_READERS_MAX);
-        atomic_store_explicit(&s->idle, (UINT64_C(1) << ENV_MIN_READERS) - 1, memory_order_release);
+        while (s->readers < STORE_READERS &&
+               mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->reader[s->readers]) == MDB_SUCCESS)
+                mdb_txn_reset(s->reader[s->readers++]);
+        if (s->readers < ENV_MIN_READERS)
+                return plugin_refuse(why, "no place in LMDB's table of readers, of %u", ENV_READERS_MAX);
+        atomic_store_explicit(&s->idle, (UINT64_C(1) << s->readers) - 1, memory_order_release);
         return true;
 }
 
@@ -439,7 +426,6 @@ struct store *store_open(const char *folder, uint64_t size_bytes, bool sync, cha
                 return NULL;
         }
         s->folder = -1;
-        pthread_mutex_init(&s->growing, NULL);
         s->pid = getpid();
         s->clock = env_clock_name();
         atomic_store_explicit(&s->wall_minus_boot, INT64_MIN / 2, memory_order_relaxed);

@@ -16,7 +16,7 @@
  * of the transaction that wrote it: one writes one entry.
  *
  *   who                 holds                                        waits for
- *   a reader            a slot of LMDB's reader table, for one look   another reader of this process, if 64 are at it
+ *   a reader            a slot of LMDB's reader table, for one look   another reader of this process, if 32 are at it
  *   a writer            the gate, then LMDB's own writer's lock       the gate, timeout_ms at most */
 #ifndef MT_TIER_PLUGINS_LMDB_STORE_H
 #define MT_TIER_PLUGINS_LMDB_STORE_H
@@ -27,7 +27,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-enum { STORE_FORMAT = 1, STORE_READERS = 64, STORE_KEY_MAX = 2048, STORE_PREFIX_MAX = 400 };
+enum { STORE_FORMAT = 1, STORE_READERS = 32, STORE_KEY_MAX = 2048, STORE_PREFIX_MAX = 400 };
 enum { DB_PREFIXES, DB_ENTRIES, DB_INDEX, DB_CHUNKS, DB_GARBAGE, DB_MARKS, DB_COUNT };
 enum { MARK_SLOTS = 65536, MARK_ROW = 128 };
 
@@ -56,7 +56,6 @@ struct store {
          * nothing. */
         MDB_txn         *reader[STORE_READERS];
         _Atomic uint64_t idle; /* bit: that reader is there, and nobody has it */
-        pthread_mutex_t  growing;
         unsigned         readers;
 };
 
