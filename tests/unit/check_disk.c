@@ -609,6 +609,35 @@ START_TEST(two_processes)
 }
 END_TEST
 
+/* Nothing was ever removed: what is promoted into a new folder is kept. */
+START_TEST(first_mark)
+{
+        void    *self = store_must_open(B, store_folder, fast);
+        uint64_t mark;
+
+        ck_assert_int_eq(B->ops->mark(self, mt_bytes_of("a"), &mark), MT_OK);
+        ck_assert_int_eq(B->ops->set_marked(self, mt_bytes_of("a"), mt_bytes_of("1"), STORE_HOUR, mark), MT_OK);
+        ck_assert_int_eq(B->ops->set_marked(self, mt_bytes_of("b"), mt_bytes_of("2"), STORE_HOUR, mark), MT_OK);
+        ck_assert(has(B, self, "a", "1") && has(B, self, "b", "2"));
+        B->close(self);
+        store_folder_remove();
+        store_folder_make();
+        for (unsigned i = 0; i < 3; i++) { /* the first of all, and ends marks: by key, by pattern, by flush */
+                self = store_must_open(B, store_folder, fast);
+                ck_assert_int_eq(B->ops->mark(self, mt_bytes_of("a"), &mark), MT_OK);
+                ck_assert_int_eq(i == 0   ? drop(B, self, "a")
+                                 : i == 1 ? B->ops->cache.remove_pattern(self, mt_bytes_of("a*"))
+                                          : B->ops->cache.flush(self),
+                                 MT_OK);
+                ck_assert_int_eq(B->ops->set_marked(self, mt_bytes_of("a"), mt_bytes_of("1"), STORE_HOUR, mark),
+                                 MT_STALE);
+                B->close(self);
+                store_folder_remove();
+                store_folder_make();
+        }
+}
+END_TEST
+
 /* A process that is stopped while it writes. */
 static void child_holds(void)
 {
@@ -911,6 +940,7 @@ int main(void)
         tcase_add_test(tests, no_disk);
         tcase_add_test(tests, killed_while_writing);
         tcase_add_test(tests, two_processes);
+        tcase_add_test(tests, first_mark);
         tcase_add_test(tests, writer_stands_still);
         tcase_add_test(tests, reads_without_the_kernel);
         tcase_add_test(tests, readers_ask_nobody);

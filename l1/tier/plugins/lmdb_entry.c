@@ -92,7 +92,7 @@ int store_prefix_make(struct store *s, MDB_txn *txn, struct mt_bytes prefix, str
 
         if (rc != MDB_NOTFOUND)
                 return rc;
-        *p = (struct store_prefix){.voided = mdb_txn_id(txn)};
+        *p = (struct store_prefix){.voided = 0}; /* nothing of it was ever removed: there is no record that goes */
         rc = store_next_prefix(txn, &p->number);
         return rc != MDB_SUCCESS ? rc : prefix_put(s, txn, prefix, p);
 }
