@@ -7,17 +7,22 @@
  * the other's, sequentially consistent, so that one of them sees the other. */
 #include "store.h"
 
+#include "../base/clock.h"
 #include "../base/log.h"
 #include "worker.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #define STORE_CLOSE_TRIES 1000
 #define STORE_CLOSE_NS    1000000
+#define STORE_EXIT_NS      (100 * NS_PER_MS)
+#define STORE_EXIT_STEP_NS 200000
 
 struct store_life {
+        struct store_life       *next; /* in store_lives, for ever */
         struct worker            worker;
         struct store            *store;
         const struct mt_backend *backend;
@@ -32,6 +37,36 @@ static const struct store_answer store_absent = {.status = MT_ERROR, .failed = t
 
 /* --------------------------------------------------------------------------------------------------------- the life */
 
+/* At the end of the process what our threads have begun is waited for, for a moment: after this the libraries that
+ * they use are taken apart. Who hangs is left alone: it is the program's end that must not. */
+static _Atomic(struct store_life *) store_lives;
+
+static void store_at_exit(void)
+{
+        const struct timespec moment = {.tv_nsec = STORE_EXIT_STEP_NS};
+        uint64_t              until_ns = clock_read_ns(CLOCK_MONOTONIC) + STORE_EXIT_NS;
+
+        for (struct store_life *life = mt_load_acquire(&store_lives); life != NULL; life = life->next)
+                while (!worker_idle(&life->worker) && clock_read_ns(CLOCK_MONOTONIC) < until_ns)
+                        nanosleep(&moment, NULL);
+}
+
+/* In the thread, behind open(): handlers that a library registered there (OpenSSL) run after this one. A child has the
+ * list of its parent, and its handlers. */
+static void store_mind_exit(struct store_life *life)
+{
+        struct store_life *first = mt_load_acquire(&store_lives), *other = first;
+
+        while (other != NULL && other != life)
+                other = other->next;
+        if (other == NULL) {
+                life->next = first;
+                while (!mt_cas_acq_rel(&store_lives, &life->next, life))
+                        ;
+        }
+        (void)atexit(store_at_exit); /* without memory for it: the end is as it was */
+}
+
 static bool store_begin(void *arg)
 {
         struct store_life         *life = arg;
@@ -42,6 +77,7 @@ static bool store_begin(void *arg)
                 mt_store_release(&life->refused, true);
                 return false;
         }
+        store_mind_exit(life);
         atomic_store(&life->open, true);
         return true;
 }

@@ -42,6 +42,7 @@ void worker_init(struct worker *worker, const struct worker_life *life, void *ar
         mt_store_relaxed(&worker->phase, WORKER_IDLE);
         mt_store_relaxed(&worker->asked, 0);
         mt_store_relaxed(&worker->tid, 0);
+        worker->busy = false;
         worker->first = worker->free = NULL;
         worker->last = &worker->first;
         for (int i = WORKER_JOBS; i-- > 0;) {
@@ -137,6 +138,7 @@ static struct worker_job *worker_take(struct worker *worker)
 
         forklock_acquire(&worker->lock);
         job = worker->first;
+        worker->busy = job != NULL;
         if (job != NULL) {
                 worker->first = job->next;
                 if (worker->first == NULL)
@@ -196,8 +198,10 @@ static bool worker_start(struct worker *worker)
             !thread_permitted())
                 return false;
         mt_store_release(&worker->phase, WORKER_RUNNING);
+        worker->busy = true;
         if (thread_start(worker_main, worker))
                 return true;
+        worker->busy = false;
         mt_store_release(&worker->phase, WORKER_IDLE);
         log_once(LOG_WARN, "a thread for a further tier cannot be started: it is not used");
         return false;
@@ -250,6 +254,17 @@ void worker_stop(struct worker *worker)
         forklock_release(&worker->lock);
         mt_fetch_add_acq_rel(&worker->wanted, 1);
         worker_futex_wake(&worker->wanted);
+}
+
+bool worker_idle(struct worker *worker)
+{
+        bool idle, taken_over;
+
+        if (!forklock_try(&worker->lock, &taken_over)) /* a handler of a signal, perhaps, in the middle of its holder */
+                return false;
+        idle = worker->first == NULL && !worker->busy;
+        forklock_release(&worker->lock);
+        return idle;
 }
 
 bool worker_gone(const struct worker *worker)

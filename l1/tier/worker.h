@@ -49,6 +49,7 @@ struct worker {
         _Atomic uint32_t          wanted; /* futex of the thread: moves with each job, and when it is to stop */
         _Atomic uint32_t          phase;
         _Atomic uint32_t          asked; /* to stop */
+        bool                      busy;  /* the thread is at something; under the lock */
         _Atomic int32_t           tid;
         struct worker_job        *first, **last, *free;
         struct worker_job         job[WORKER_JOBS];
@@ -73,5 +74,7 @@ enum worker_result worker_call(struct worker *worker, struct worker_job *job, ui
 /* The thread ends when it is through with what it does now; none is started until worker_init(). */
 void worker_stop(struct worker *worker);
 bool worker_gone(const struct worker *worker);
+/* Nothing is handed over or being done at this moment: the thread waits, if there is one. */
+bool worker_idle(struct worker *worker);
 
 #endif

@@ -631,6 +631,70 @@ START_TEST(killed_in_a_removal)
 }
 END_TEST
 
+/* A library that a backend uses takes itself apart when the process ends. Code: was our thread inside? */
+static _Atomic bool leaving_inside;
+static sem_t        leaving_begins;
+
+static void leaving_library_ends(void)
+{
+        _exit(mt_load_acquire(&leaving_inside) ? 3 : 0);
+}
+
+static enum mt_status leaving_open(const struct mt_backend_config *config, void **self, char *why)
+{
+        ck_assert_int_eq(atexit(leaving_library_ends), 0);
+        return script_open(config, self, why);
+}
+
+static enum mt_status leaving_set_marked(void *self, struct mt_bytes key, struct mt_bytes value, uint64_t ttl_ms,
+                                         uint64_t mark)
+{
+        enum mt_status status;
+
+        mt_store_release(&leaving_inside, true);
+        sem_post(&leaving_begins);
+        nanosleep(&script_nap, NULL);
+        status = script_set_marked(self, key, value, ttl_ms, mark);
+        mt_store_release(&leaving_inside, false);
+        return status;
+}
+
+static void leaves_while_it_promotes(void)
+{
+        struct mt_l2_ops               ops = script_ops;
+        struct mt_backend              leaving = script_backend;
+        const struct mt_backend *const all[] = {&leaving, &script_anywhere, NULL};
+
+        ops.set_marked = leaving_set_marked;
+        leaving.name = "leaving";
+        leaving.open = leaving_open;
+        leaving.ops = &ops;
+        tiers = set_create("l3=leaving:0?promote=1&timeout=60s;l4=anywhere:1?promote=1&timeout=60s", NULL, all);
+        tiers_attach(tiers, fixture.l1);
+        script_put(1, 1, 41, 100000);
+        if (script_ask(tiers, 1, NULL) != 41)
+                _exit(4);
+        while (sem_wait(&leaving_begins) != 0)
+                ;
+        exit(5);
+}
+
+START_TEST(exit_while_it_promotes)
+{
+        pid_t pid;
+
+        sem_init(&leaving_begins, 0, 0);
+        pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                l1_after_fork(fixture.l1);
+                leaves_while_it_promotes();
+        }
+        ends_well(pid);
+        ck_assert_int_eq(script_has(0, 1), 41);
+}
+END_TEST
+
 #ifndef MT_TSAN /* it has no threads after a fork of a process that has some */
 START_TEST(forked)
 {
@@ -877,6 +941,7 @@ int main(void)
         tcase_add_checked_fixture(host, tier_setup, tier_end);
         tcase_add_test(host, debts_are_the_hosts);
         tcase_add_test(host, killed_in_a_removal);
+        tcase_add_test(host, exit_while_it_promotes);
 #ifndef MT_TSAN
         tcase_add_test(host, forked);
 #endif
