@@ -11,6 +11,8 @@
 #include "../base/log.h"
 #include "worker.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,11 +20,14 @@
 
 #define STORE_CLOSE_TRIES 1000
 #define STORE_CLOSE_NS    1000000
-#define STORE_EXIT_NS      (100 * NS_PER_MS)
-#define STORE_EXIT_STEP_NS 200000
+#define STORE_EXIT_NS       (100 * NS_PER_MS)
+#define STORE_FORK_NS       (50 * NS_PER_MS)
+#define STORE_AWAIT_STEP_NS 200000
 
 struct store_life {
         struct store_life       *next; /* in store_lives, for ever */
+        bool                     held; /* over a fork, by the thread that forks; then this says which */
+        pthread_t                holder;
         struct worker            worker;
         struct store            *store;
         const struct mt_backend *backend;
@@ -37,24 +42,60 @@ static const struct store_answer store_absent = {.status = MT_ERROR, .failed = t
 
 /* --------------------------------------------------------------------------------------------------------- the life */
 
-/* At the end of the process what our threads have begun is waited for, for a moment: after this the libraries that
- * they use are taken apart. Who hangs is left alone: it is the program's end that must not. */
+/* What our threads have begun is waited for, for a moment, before the process ends, since the libraries that they use are
+ * taken apart then; and before it forks, since a lock of such a library would be held in the child for ever. Who hangs
+ * is left alone: it is the program that must not. */
 static _Atomic(struct store_life *) store_lives;
+
+static void store_await(bool (*ready)(struct worker *), void (*then)(struct store_life *), uint64_t wait_ns)
+{
+        const struct timespec moment = {.tv_nsec = STORE_AWAIT_STEP_NS};
+        uint64_t              until_ns = clock_read_ns(CLOCK_MONOTONIC) + wait_ns;
+        bool                  is;
+
+        for (struct store_life *life = mt_load_acquire(&store_lives); life != NULL; life = life->next) {
+                while (!(is = ready(&life->worker)) && clock_read_ns(CLOCK_MONOTONIC) < until_ns)
+                        nanosleep(&moment, NULL);
+                if (is && then != NULL)
+                        then(life);
+        }
+}
 
 static void store_at_exit(void)
 {
-        const struct timespec moment = {.tv_nsec = STORE_EXIT_STEP_NS};
-        uint64_t              until_ns = clock_read_ns(CLOCK_MONOTONIC) + STORE_EXIT_NS;
+        store_await(worker_idle, NULL, STORE_EXIT_NS);
+}
 
-        for (struct store_life *life = mt_load_acquire(&store_lives); life != NULL; life = life->next)
-                while (!worker_idle(&life->worker) && clock_read_ns(CLOCK_MONOTONIC) < until_ns)
-                        nanosleep(&moment, NULL);
+static void store_hold(struct store_life *life)
+{
+        life->holder = pthread_self(); /* the same in the child */
+        life->held = true;
+}
+
+static void store_before_fork(void)
+{
+        int saved = errno;
+
+        store_await(worker_hold, store_hold, STORE_FORK_NS);
+        errno = saved;
+}
+
+/* In both. Another thread may be at a fork of its own. */
+static void store_behind_fork(void)
+{
+        for (struct store_life *life = mt_load_acquire(&store_lives); life != NULL; life = life->next) {
+                if (!life->held || !pthread_equal(life->holder, pthread_self()))
+                        continue;
+                life->held = false;
+                worker_let_go(&life->worker);
+        }
 }
 
 /* In the thread, behind open(): handlers that a library registered there (OpenSSL) run after this one. A child has the
- * list of its parent, and its handlers. */
-static void store_mind_exit(struct store_life *life)
+ * list of its parent, and its handlers; without memory for them the end is as it was. */
+static void store_mind_ends(struct store_life *life)
 {
+        static atomic_flag forks;
         struct store_life *first = mt_load_acquire(&store_lives), *other = first;
 
         while (other != NULL && other != life)
@@ -64,7 +105,9 @@ static void store_mind_exit(struct store_life *life)
                 while (!mt_cas_acq_rel(&store_lives, &life->next, life))
                         ;
         }
-        (void)atexit(store_at_exit); /* without memory for it: the end is as it was */
+        (void)atexit(store_at_exit);
+        if (!atomic_flag_test_and_set(&forks))
+                (void)pthread_atfork(store_before_fork, store_behind_fork, store_behind_fork);
 }
 
 static bool store_begin(void *arg)
@@ -77,7 +120,7 @@ static bool store_begin(void *arg)
                 mt_store_release(&life->refused, true);
                 return false;
         }
-        store_mind_exit(life);
+        store_mind_ends(life);
         atomic_store(&life->open, true);
         return true;
 }

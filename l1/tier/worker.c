@@ -256,14 +256,29 @@ void worker_stop(struct worker *worker)
         worker_futex_wake(&worker->wanted);
 }
 
-bool worker_idle(struct worker *worker)
+bool worker_hold(struct worker *worker)
 {
-        bool idle, taken_over;
+        bool taken_over;
 
         if (!forklock_try(&worker->lock, &taken_over)) /* a handler of a signal, perhaps, in the middle of its holder */
                 return false;
-        idle = worker->first == NULL && !worker->busy;
+        if (worker->first == NULL && !worker->busy)
+                return true;
         forklock_release(&worker->lock);
+        return false;
+}
+
+void worker_let_go(struct worker *worker)
+{
+        forklock_release(&worker->lock);
+}
+
+bool worker_idle(struct worker *worker)
+{
+        bool idle = worker_hold(worker);
+
+        if (idle)
+                worker_let_go(worker);
         return idle;
 }
 

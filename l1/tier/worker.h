@@ -76,5 +76,8 @@ void worker_stop(struct worker *worker);
 bool worker_gone(const struct worker *worker);
 /* Nothing is handed over or being done at this moment: the thread waits, if there is one. */
 bool worker_idle(struct worker *worker);
+/* The same, and the thread takes nothing up until the release: around a fork, also in the child. */
+bool worker_hold(struct worker *worker);
+void worker_let_go(struct worker *worker);
 
 #endif

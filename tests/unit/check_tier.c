@@ -646,25 +646,32 @@ static enum mt_status leaving_open(const struct mt_backend_config *config, void 
         return script_open(config, self, why);
 }
 
+static pthread_mutex_t leaving_lock = PTHREAD_MUTEX_INITIALIZER; /* of that library */
+
 static enum mt_status leaving_set_marked(void *self, struct mt_bytes key, struct mt_bytes value, uint64_t ttl_ms,
                                          uint64_t mark)
 {
         enum mt_status status;
 
+        pthread_mutex_lock(&leaving_lock);
         mt_store_release(&leaving_inside, true);
         sem_post(&leaving_begins);
         nanosleep(&script_nap, NULL);
         status = script_set_marked(self, key, value, ttl_ms, mark);
         mt_store_release(&leaving_inside, false);
+        pthread_mutex_unlock(&leaving_lock);
         return status;
 }
 
-static void leaves_while_it_promotes(void)
+/* Returns in the middle of a promotion. */
+static void leaving_promotes(void)
 {
-        struct mt_l2_ops               ops = script_ops;
-        struct mt_backend              leaving = script_backend;
-        const struct mt_backend *const all[] = {&leaving, &script_anywhere, NULL};
+        static struct mt_l2_ops               ops;
+        static struct mt_backend              leaving;
+        static const struct mt_backend *const all[] = {&leaving, &script_anywhere, NULL};
 
+        ops = script_ops;
+        leaving = script_backend;
         ops.set_marked = leaving_set_marked;
         leaving.name = "leaving";
         leaving.open = leaving_open;
@@ -676,19 +683,39 @@ static void leaves_while_it_promotes(void)
                 _exit(4);
         while (sem_wait(&leaving_begins) != 0)
                 ;
+}
+
+static void exits_while_it_promotes(void)
+{
+        leaving_promotes();
         exit(5);
 }
 
-START_TEST(exit_while_it_promotes)
+static void forks_while_it_promotes(void)
 {
         pid_t pid;
+
+        leaving_promotes();
+        pid = fork();
+        if (pid == 0)
+                _exit(pthread_mutex_trylock(&leaving_lock));
+        ends_well(pid);
+        if (script_ask(tiers, 1, NULL) != 41) /* nothing is held here any more */
+                _exit(6);
+        _exit(0);
+}
+
+START_TEST(leaving)
+{
+        static void (*const how[])(void) = {exits_while_it_promotes, forks_while_it_promotes};
+        pid_t               pid;
 
         sem_init(&leaving_begins, 0, 0);
         pid = fork();
         ck_assert_int_ge(pid, 0);
         if (pid == 0) {
                 l1_after_fork(fixture.l1);
-                leaves_while_it_promotes();
+                how[_i]();
         }
         ends_well(pid);
         ck_assert_int_eq(script_has(0, 1), 41);
@@ -941,7 +968,7 @@ int main(void)
         tcase_add_checked_fixture(host, tier_setup, tier_end);
         tcase_add_test(host, debts_are_the_hosts);
         tcase_add_test(host, killed_in_a_removal);
-        tcase_add_test(host, exit_while_it_promotes);
+        tcase_add_loop_test(host, leaving, 0, 2);
 #ifndef MT_TSAN
         tcase_add_test(host, forked);
 #endif
