@@ -385,8 +385,7 @@ static void store_run_mark(struct worker_job *job, bool stopped)
                         life->backend->ops->mark(life->self, store_brought(job, 0, job->in.used), &job->number[0]);
 }
 
-/* Known without asking, once it is open. */
-static bool store_marks_not(const struct store *store)
+bool store_marks_not(const struct store *store)
 {
         const struct store_life *life = mt_load_acquire(&store->life);
 
@@ -395,12 +394,9 @@ static bool store_marks_not(const struct store *store)
 
 struct store_answer store_mark(struct store *store, struct mt_bytes key, uint64_t *mark, uint64_t deadline_ns)
 {
-        struct store_answer answer = {.status = MT_UNSUPPORTED};
-        struct worker_job  *job;
+        struct store_answer answer;
+        struct worker_job  *job = store_job(store, store_run_mark, key.len);
 
-        if (store_marks_not(store))
-                return answer;
-        job = store_job(store, store_run_mark, key.len);
         if (job == NULL)
                 return store_absent;
         store_bring(job, key);

@@ -41,6 +41,8 @@ struct store_answer {
 };
 struct store_answer store_get(struct store *store, struct mt_bytes key, struct mt_sink *out, uint64_t *ttl_ms,
                               uint64_t deadline_ns);
+/* It has no marks: known without asking, once it is open. */
+bool                store_marks_not(const struct store *store);
 struct store_answer store_mark(struct store *store, struct mt_bytes key, uint64_t *mark, uint64_t deadline_ns);
 struct store_answer store_set(struct store *store, struct mt_bytes key, struct mt_bytes value, uint64_t ttl_ms,
                               uint64_t mark, uint64_t deadline_ns);

@@ -162,7 +162,7 @@ static void tier_mark_above(struct tier_look *look, unsigned level)
                 struct tier_call    call;
                 struct store_answer answer;
 
-                if ((look->missed & ~look->marked & 1u << i) == 0 || shm == NULL ||
+                if ((look->missed & ~look->marked & 1u << i) == 0 || shm == NULL || store_marks_not(&t->store) ||
                     !name_key(look->text, !t->setting->named, look->key, &name) ||
                     !tier_open(look->tiers, t, shm, name))
                         continue;

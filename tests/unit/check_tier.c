@@ -360,6 +360,29 @@ START_TEST(an_error_is_no_miss)
 }
 END_TEST
 
+/* What is known without asking says nothing of a store that is down. */
+START_TEST(unasked_is_no_probe)
+{
+        struct tier_marks marks;
+        char              text[16];
+        struct tier_key   key = script_tier_key(text, 1);
+
+        tier_open_with("l3=unmarked:0?timeout=60s");
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), -1);
+        mt_store_release(&scripts[0].fails[SCRIPT_GET], true);
+        for (int i = 0; i < BREAKER_RUN; i++)
+                ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
+        ck_assert(row_of(3).tripped);
+        advance(BREAKER_PAUSE_NS);
+        tiers_mark(tiers, &key, &marks);
+        ck_assert_uint_eq(marks.valid, 0);
+        ck_assert(row_of(3).tripped);
+        mt_store_release(&scripts[0].fails[SCRIPT_GET], false);
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), -1); /* this one is the probe */
+        ck_assert(!row_of(3).tripped);
+}
+END_TEST
+
 START_TEST(slow_is_skipped)
 {
         tier_open_with("l3=script:0?timeout=1s");
@@ -953,6 +976,7 @@ int main(void)
         suite_add_tcase(suite, sets);
         tcase_add_checked_fixture(fails, tier_setup, tier_end);
         tcase_add_test(fails, an_error_is_no_miss);
+        tcase_add_test(fails, unasked_is_no_probe);
         tcase_add_test(fails, slow_is_skipped);
         tcase_add_test(fails, hanging);
         tcase_add_test(fails, bad_options);
