@@ -142,7 +142,7 @@ static void below_remove(struct connection *c, uint32_t from, uint32_t to)
 
         if (from == to || !below_server(c) || fault(FAULT_below_after))
                 return;
-        runtime_l1(); /* where debts of removals are kept */
+        runtime_l1_at_once(); /* where debts of removals are kept */
         fault_dawdle();
         while (from < to) {
                 const struct below_note *note = below_at(&c->below, from);
@@ -269,7 +269,7 @@ void below_flush(struct connection *c, bool whole_server)
         if (below_server(c)) {
                 bool any = whole_server || c->doubt & DOUBT_UNKNOWN;
 
-                runtime_l1();
+                runtime_l1_at_once();
                 tiers_flush(runtime_tiers(), mt_bytes_of(c->endpoint.id.address),
                             any ? TIER_EVERY_DATABASE : c->database);
         }

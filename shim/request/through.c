@@ -404,7 +404,7 @@ void through_begin(struct through *t, struct connection *c, const struct command
             !below_names(c, command_word(command, 1), &t->key))
                 return;
         t->on = c->below.through = true;
-        runtime_l1();
+        runtime_l1_at_once();
         tiers_remove(runtime_tiers(), &t->key, 1);
         tiers_mark(runtime_tiers(), &t->key, &t->marks);
         errno = saved_errno;
