@@ -16,7 +16,8 @@
 #include "../base/forklock.h"
 #include "backend.h"
 
-enum { WORKER_JOBS = 64 };
+/* So many callers at once; one more is told that the store failed. */
+enum { WORKER_JOBS = 128 };
 
 struct worker_area {
         char  *bytes;

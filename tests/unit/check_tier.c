@@ -772,6 +772,18 @@ END_TEST
 static bool    job_begins(void *arg) { return arg == NULL; }
 static void    job_ends(void *arg) { (void)arg; }
 
+/* A crowd of callers is no failure of the store, which has not even been asked. */
+START_TEST(crowd_of_jobs)
+{
+        static const struct worker_life life = {job_begins, job_ends};
+        static struct worker            worker;
+
+        worker_init(&worker, &life, NULL);
+        for (int i = 0; i < 100; i++)
+                ck_assert_ptr_nonnull(worker_job(&worker, 1));
+}
+END_TEST
+
 /* A fork comes while a thread of the parent has given a job's memory back, and not yet written that down. */
 START_TEST(forked_while_memory_moves)
 {
@@ -996,6 +1008,7 @@ int main(void)
 #ifndef MT_TSAN
         tcase_add_test(host, forked);
 #endif
+        tcase_add_test(host, crowd_of_jobs);
         tcase_add_test(host, forked_while_memory_moves);
         tcase_add_test(host, paused_and_stopped);
         tcase_add_test(host, a_guest);
