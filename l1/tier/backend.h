@@ -15,6 +15,7 @@
  * all signals blocked, in a thread that has a descriptor table of its own, so that what they open is out of the
  * program's reach; except get and get_with_ttl where MT_BACKEND_READS_ANYWHERE is set: those run in the program's
  * threads, and must not use a descriptor.
+ * That thread's stack has 128 KiB.
  * Fork: an object is never touched in a child; a child opens one of its own. */
 #ifndef MT_TIER_BACKEND_H
 #define MT_TIER_BACKEND_H

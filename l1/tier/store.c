@@ -338,6 +338,10 @@ static bool store_get_here(struct store *store, struct mt_bytes key, struct mt_s
                 answer->status = life->backend->ops->get_with_ttl(life->self, key, &sink.sink, ttl_ms);
                 answer->late = false;
                 answer->failed = answer->status == MT_ERROR && !sink.full;
+                /* The thread has stopped waiting for us, perhaps, and ended: its descriptors were the locks that kept
+                 * what we read from being overwritten. */
+                if (!atomic_load(&life->open))
+                        *answer = store_absent;
         }
         atomic_fetch_sub(&life->readers, 1);
         return open;

@@ -828,6 +828,28 @@ START_TEST(paused_and_stopped)
 }
 END_TEST
 
+/* The thread has not closed under a reader that takes too long, but it has ended, and with it what protected him. */
+START_TEST(reader_stays_inside)
+{
+        struct tier_found found;
+        pthread_t         thread;
+        void             *got;
+
+        tier_open_with(tier_any);
+        script_put(0, 1, 31, MT_TTL_NONE);
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), 31);
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), 31); /* it is open now */
+        mt_store_release(&scripts[0].hangs[SCRIPT_GOT], true);
+        ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, &found), 0);
+        ck_assert_int_eq(sem_wait(&scripts[0].inside), 0);
+        tiers_stop(tiers, 60 * NS_PER_S);
+        sem_post(&scripts[0].gate);
+        pthread_join(thread, &got);
+        ck_assert_int_eq((intptr_t)got, -2);
+        ck_assert_uint_eq(mt_load_acquire(&scripts[0].closed), 0);
+}
+END_TEST
+
 /* Without the one that ThreadSanitizer starts beside the first. */
 static unsigned threads_here(void)
 {
@@ -1011,6 +1033,7 @@ int main(void)
         tcase_add_test(host, crowd_of_jobs);
         tcase_add_test(host, forked_while_memory_moves);
         tcase_add_test(host, paused_and_stopped);
+        tcase_add_test(host, reader_stays_inside);
         tcase_add_test(host, a_guest);
         suite_add_tcase(suite, host);
         tcase_add_checked_fixture(text, fixture_usual, fixture_end);
