@@ -34,6 +34,7 @@ struct store_life {
         void                    *self;
         _Atomic bool             open;
         _Atomic uint32_t         readers; /* in the program's threads */
+        _Atomic bool             left;    /* the thread ends with readers inside */
         _Atomic bool             refused; /* it cannot be used; why is to be said */
         char                     why[MT_BACKEND_WHY_MAX];
 };
@@ -148,6 +149,8 @@ static void store_end(void *arg)
                 nanosleep(&moment, NULL);
         if (atomic_load(&life->readers) == 0)
                 life->backend->close(life->self);
+        else
+                atomic_store(&life->left, true);
 }
 
 static const struct worker_life store_ends = {store_begin, store_end};
@@ -160,6 +163,7 @@ static void store_life_init(struct store_life *life, struct store *store)
         atomic_store(&life->refused, false);
         atomic_store(&life->open, false);
         atomic_store(&life->readers, 0);
+        atomic_store(&life->left, false);
         worker_init(&life->worker, &store_ends, life);
 }
 
@@ -338,9 +342,9 @@ static bool store_get_here(struct store *store, struct mt_bytes key, struct mt_s
                 answer->status = life->backend->ops->get_with_ttl(life->self, key, &sink.sink, ttl_ms);
                 answer->late = false;
                 answer->failed = answer->status == MT_ERROR && !sink.full;
-                /* The thread has stopped waiting for us, perhaps, and ended: its descriptors were the locks that kept
-                 * what we read from being overwritten. */
-                if (!atomic_load(&life->open))
+                /* The thread does not wait for us any more: with its descriptors go the locks that keep what we read
+                 * from being overwritten. */
+                if (MT_UNLIKELY(atomic_load(&life->left)))
                         *answer = store_absent;
         }
         atomic_fetch_sub(&life->readers, 1);
