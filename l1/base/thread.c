@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -95,6 +96,15 @@ static bool thread_create(void *(*body)(void *), void *arg, size_t stack_size)
         return created;
 }
 
+static int thread_add_locals(struct dl_phdr_info *object, size_t size, void *sum)
+{
+        (void)size;
+        for (unsigned i = 0; i < object->dlpi_phnum; i++)
+                if (object->dlpi_phdr[i].p_type == PT_TLS)
+                        *(size_t *)sum += object->dlpi_phdr[i].p_memsz + object->dlpi_phdr[i].p_align;
+        return 0;
+}
+
 bool thread_start(void *(*body)(void *), void *arg)
 {
         int      saved = errno;
@@ -103,10 +113,10 @@ bool thread_start(void *(*body)(void *), void *arg)
         sigset_t all, before;
         bool     started;
 
+        /* The program's thread-local variables are carved from the same stack. */
+        dl_iterate_phdr(thread_add_locals, &stack_size);
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        /* The program's thread-local variables are carved from the same stack: where they leave no room, the program's
-         * own default size does. */
         started = thread_create(body, arg, stack_size) || thread_create(body, arg, 0);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         errno = saved;

@@ -3,6 +3,7 @@
 #include "halt.h"
 #include "l1_fixture.h"
 
+#include "l1/base/thread.h"
 #include "l1/tier/name.h"
 #include "l1/tier/worker.h"
 #include "tier_script.h"
@@ -828,6 +829,29 @@ START_TEST(paused_and_stopped)
 }
 END_TEST
 
+/* A program with large thread-local variables: libc takes them from each thread's stack. */
+enum { STACK_PROMISED = 100 << 10 }; /* of 128 KiB (backend.h), for what a sanitizer adds */
+static _Thread_local volatile char stack_is_taken[120 << 10];
+static sem_t                       stack_was_used;
+
+static void *stack_use(void *arg)
+{
+        volatile char deep[STACK_PROMISED];
+
+        for (size_t i = 0; i < sizeof deep; i += 1024)
+                deep[sizeof deep - 1 - i] = stack_is_taken[i];
+        sem_post(&stack_was_used);
+        return arg;
+}
+
+START_TEST(stack_is_there)
+{
+        sem_init(&stack_was_used, 0, 0);
+        ck_assert(thread_start(stack_use, NULL));
+        ck_assert_int_eq(sem_wait(&stack_was_used), 0);
+}
+END_TEST
+
 /* The thread has not closed under a reader that takes too long, but it has ended, and with it what protected him. */
 START_TEST(reader_stays_inside)
 {
@@ -1033,6 +1057,7 @@ int main(void)
         tcase_add_test(host, crowd_of_jobs);
         tcase_add_test(host, forked_while_memory_moves);
         tcase_add_test(host, paused_and_stopped);
+        tcase_add_test(host, stack_is_there);
         tcase_add_test(host, reader_stays_inside);
         tcase_add_test(host, a_guest);
         suite_add_tcase(suite, host);
