@@ -18,8 +18,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define STORE_CLOSE_TRIES 1000
-#define STORE_CLOSE_NS    1000000
+#define STORE_CLOSE_TRIES   1000
+#define STORE_CLOSE_NS      1000000
 #define STORE_EXIT_NS       (100 * NS_PER_MS)
 #define STORE_FORK_NS       (50 * NS_PER_MS)
 #define STORE_AWAIT_STEP_NS 200000
@@ -43,9 +43,9 @@ static const struct store_answer store_absent = {.status = MT_ERROR, .failed = t
 
 /* --------------------------------------------------------------------------------------------------------- the life */
 
-/* What our threads have begun is waited for, for a moment, before the process ends, since the libraries that they use are
- * taken apart then; and before it forks, since a lock of such a library would be held in the child for ever. Who hangs
- * is left alone: it is the program that must not. */
+/* What our threads have begun is waited for, for a moment, before the process ends, since the libraries that they use
+ * are taken apart then; and before it forks, since a lock of such a library would be held in the child for ever. Who
+ * hangs is left alone: it is the program that must not. */
 static _Atomic(struct store_life *) store_lives;
 
 static void store_await(bool (*ready)(struct worker *), void (*then)(struct store_life *), uint64_t wait_ns)

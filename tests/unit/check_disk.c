@@ -731,8 +731,8 @@ END_TEST
 /* LMDB's lock of the reader table: what lock.mdb begins with is a magic, a format, and that. */
 static pthread_mutex_t *readers_lock(void)
 {
-        char  path[96], *map;
-        int   fd;
+        char path[96], *map;
+        int  fd;
 
         snprintf(path, sizeof path, "%s/lock.mdb", store_folder);
         fd = open(path, O_RDWR | O_CLOEXEC);

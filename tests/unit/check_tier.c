@@ -732,7 +732,7 @@ static void forks_while_it_promotes(void)
 START_TEST(leaving)
 {
         static void (*const how[])(void) = {exits_while_it_promotes, forks_while_it_promotes};
-        pid_t               pid;
+        pid_t pid;
 
         sem_init(&leaving_begins, 0, 0);
         pid = fork();
@@ -770,8 +770,14 @@ START_TEST(forked)
 END_TEST
 #endif
 
-static bool    job_begins(void *arg) { return arg == NULL; }
-static void    job_ends(void *arg) { (void)arg; }
+static bool job_begins(void *arg)
+{
+        return arg == NULL;
+}
+static void job_ends(void *arg)
+{
+        (void)arg;
+}
 
 /* A crowd of callers is no failure of the store, which has not even been asked. */
 START_TEST(crowd_of_jobs)

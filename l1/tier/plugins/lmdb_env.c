@@ -372,9 +372,9 @@ static void store_destroy(struct store **store)
         free(s);
 }
 
-/* All readers are made here, in the thread that has the descriptors. Who makes one takes LMDB's lock of the table, which
- * another process may hold while it is stopped, or have died with: then whoever gets it asks a descriptor who lives. A
- * full table leaves fewer. */
+/* All readers are made here, in the thread that has the descriptors. Who makes one takes LMDB's lock of the table,
+ * which another process may hold while it is stopped, or have died with: then whoever gets it asks a descriptor who
+ * lives. A full table leaves fewer. */
 static bool env_readers(struct store *s, char *why)
 {
         while (s->readers < STORE_READERS &&
