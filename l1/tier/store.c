@@ -25,9 +25,8 @@
 #define STORE_AWAIT_STEP_NS 200000
 
 struct store_life {
-        struct store_life       *next; /* in store_lives, for ever */
-        bool                     held; /* over a fork, by the thread that forks; then this says which */
-        pthread_t                holder;
+        struct store_life       *next;   /* in store_lives, for ever */
+        _Atomic(pthread_t)       holder; /* over a fork, the thread that forks; 0: nobody */
         struct worker            worker;
         struct store            *store;
         const struct mt_backend *backend;
@@ -69,8 +68,7 @@ static void store_at_exit(void)
 
 static void store_hold(struct store_life *life)
 {
-        life->holder = pthread_self(); /* the same in the child */
-        life->held = true;
+        atomic_store(&life->holder, pthread_self()); /* the same in the child */
 }
 
 static void store_before_fork(void)
@@ -85,9 +83,9 @@ static void store_before_fork(void)
 static void store_behind_fork(void)
 {
         for (struct store_life *life = mt_load_acquire(&store_lives); life != NULL; life = life->next) {
-                if (!life->held || !pthread_equal(life->holder, pthread_self()))
+                if (atomic_load(&life->holder) != pthread_self())
                         continue;
-                life->held = false;
+                atomic_store(&life->holder, 0);
                 worker_let_go(&life->worker);
         }
 }
