@@ -611,21 +611,20 @@ static MT_COLD void *read_again(struct connection *c, struct mt_bytes key, const
 
 static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, const char *verb)
 {
-        const char *argv[] = {verb, key.ptr};
-        size_t      argvlen[] = {3, key.len};
-        void       *reply;
-
         struct stale_before before = stale_before(c);
+        const char         *argv[] = {verb, key.ptr};
+        size_t              argvlen[] = {3, key.len};
+        bool                let_go = c->let_go;
+        void               *reply;
 
         if (c->again)
                 return read_again(c, key, verb);
+        c->let_go = false; /* before hiredis is called: the program may jump out of that */
         reply = stale_if_error(c, key, before, request_forward_argv(c, 2, argv, argvlen, true));
-        if (MT_UNLIKELY(c->let_go) && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
-                c->let_go = false;
+        if (MT_UNLIKELY(let_go) && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
                 c->hiredis->freeReplyObject(reply); /* who computes it, if anybody, is not for this reply to say */
                 return read_again(c, key, verb);
         }
-        c->let_go = false;
         stampede_end(c);
         return reply;
 }
