@@ -96,6 +96,20 @@ E2
 says "nothing of what was invalidated, and nothing once the connection may be another's" \
         'cmd NULL err' 'cmd NULL err' 'cmd NULL err' 'cmd 1 s=1:v err' 'cmd NULL err' 'cmd NULL err'
 
+with MTSHIM_STALE_IF_ERROR=60s <<E2
+$(settled)
+fn c own
+run kill -9 $REDIS_PID
+advance 5
+cmd c GET k
+fn c back
+cmd c GET k
+nonblock c
+cmd c GET k
+E2
+says "nothing to a program that has replies of its own making, nor to one that takes them by other calls" \
+        'cmd NULL err' 'cmd 1 s=1:v err' 'cmd NULL err'
+
 with MTSHIM_STALE_IF_ERROR=0 <<E2
 $(settled)
 run kill -9 $REDIS_PID
