@@ -1,6 +1,7 @@
 /* check_wait.c - waiting for somebody else's fill: what ends it, who takes another's place, what is left behind. */
 #include "l1_fixture.h"
 
+#include "l1/cache/logseg.h"
 #include "l1/cache/wait.h"
 
 #include <errno.h>
@@ -365,7 +366,8 @@ START_TEST(held)
 }
 END_TEST
 
-/* One is removed while he asks; another looks for him, has a nil, and holds the key for him. He then says what he has had. */
+/* One is removed while he asks; another looks for him, has a nil, and holds the key for him. He then says what he has
+ * had. */
 START_TEST(held_for_another)
 {
         struct l1_key   key = fixture_key(KEY);
@@ -413,6 +415,46 @@ START_TEST(marks_make_room)
 }
 END_TEST
 
+/* A reclaim takes PENDING away as well: one under which pieces were written that have to leave, and any where the log
+ * segment cannot be walked. */
+START_TEST(reclaimed)
+{
+        static char         large[10000];
+        struct l1_key       key = fixture_key(KEY);
+        struct l1_lease     lease;
+        struct item_owner   owner;
+        struct logseg       seg;
+        struct waiter       w;
+        const unsigned long puts = 10 * (fixture.l1->log_bytes / sizeof large);
+        unsigned long       put = 0;
+        uint64_t            began_ns = clock_precise_ns();
+        char                number[32];
+
+        ck_assert(fixture_lease(&key, &lease));
+        owner = (struct item_owner){key.hash, lease.pending};
+        ck_assert(logseg_begin(fixture.l1, LOGSEG_SMALL, item_piece_size(sizeof large), &seg));
+        item_write_piece(logseg_at(fixture.l1, &seg), UINT32_MAX, &owner, mt_bytes(large, sizeof large));
+        logseg_commit(&seg, item_piece_size(sizeof large), 1, UINT32_MAX);
+        logseg_end(&seg);
+        begin(&w, wait_for, LONG);
+        await_waiter(place_of(&lease));
+        while (mt_load_relaxed(lease.slot) == lease.pending && put++ < puts)
+                fixture_put(fixture_number(number, "k", (unsigned)put), mt_bytes(large, sizeof large));
+        ck_assert_uint_le(put, puts);
+        pthread_join(w.thread, NULL);
+        ck_assert_int_eq(w.waited, L1_WAITED);
+        ck_assert(!fill(&key, &lease));
+
+        ck_assert(fixture_lease(&key, &lease));
+        begin(&w, wait_for, LONG);
+        usleep(20000);
+        index_sweep(fixture.l1, 0, fixture.l1->log_bytes);
+        pthread_join(w.thread, NULL);
+        ck_assert_int_eq(w.waited, L1_WAITED);
+        ck_assert_uint_lt(clock_precise_ns() - began_ns, LONG); /* woken, both times */
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("wait");
@@ -432,6 +474,7 @@ int main(void)
         tcase_add_test(tcase, held);
         tcase_add_test(tcase, held_for_another);
         tcase_add_test(tcase, marks_make_room);
+        tcase_add_test(tcase, reclaimed);
         suite_add_tcase(suite, tcase);
         return fixture_run(suite);
 }
