@@ -504,6 +504,10 @@ static void *read_near_end(struct connection *c, const struct l1_key *wanted, ui
         stale = !in_time && l1_still(c->l1, now_ns, runtime.options.stale_while_revalidate_ns, hit);
         if (in_time || stale)
                 reply = request_build(&c->hiredis->abi, hit);
+        else if (stampede_controlled() && !c->no_fill)
+                c->again = stampede_meet_refresh(c, now_ns, hit) == STAMPEDE_AGAIN;
+        if (c->again)
+                return READ_ELSEWHERE;
         l1_count(c->l1, reply != NULL ? COUNTER_hits : COUNTER_misses, 1);
         if (reply == NULL)
                 return READ_ELSEWHERE;

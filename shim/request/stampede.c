@@ -180,3 +180,22 @@ MT_COLD enum stampede_verdict stampede_meet(struct connection *c, const struct l
         c->waits = (uint8_t)(c->waits + (verdict == STAMPEDE_AGAIN || verdict == STAMPEDE_LET_GO));
         return verdict;
 }
+
+/* The claim of one who has died is passed over after two seconds: who waits longer finds that out when it looks again. */
+MT_COLD enum stampede_verdict stampede_meet_refresh(struct connection *c, uint64_t now_ns, const struct l1_hit *hit)
+{
+        struct l1_other other;
+        enum l1_waited  waited;
+        uint64_t        until_ns;
+
+        if (stampede_inside != 0 || c->waits >= STAMPEDE_TURNS || !stampede_has_time(c) ||
+            !l1_other_refresh(c->l1, now_ns, hit, &other))
+                return STAMPEDE_TRAVEL;
+        until_ns = stampede_until_ns(c);
+        waited = l1_wait(c->l1, &other, until_ns);
+        l1_count(c->l1, COUNTER_wait_timeouts, waited == L1_WAITED_LONG);
+        if (waited == L1_WAITED_IN_VAIN || (waited == L1_WAITED_LONG && until_ns >= c->wait_until_ns))
+                return STAMPEDE_TRAVEL;
+        c->waits++;
+        return STAMPEDE_AGAIN;
+}
