@@ -207,7 +207,7 @@ enum l1_other_is {
         L1_OTHER_HELD,    /* it has had a nil, and computes: l1_hold() */
 };
 enum l1_other_is l1_other(const struct l1 *l1, const struct l1_key *key, struct l1_other *other);
-/* The same of a value past its end, for which l1_refresh() was refused: is somebody fetching it anew, or has it left its
+/* The same of a value past its end, for which l1_refresh() was refused: does somebody fetch it anew, or has it left its
  * slot? Then other is its LIVE word, to be waited for; not one to be taken over. */
 bool l1_other_refresh(const struct l1 *l1, uint64_t now_ns, const struct l1_hit *hit, struct l1_other *other);
 

@@ -10,7 +10,7 @@
  *   a mark                          -> PENDING(another) l1_lease(), which takes one that is written for EMPTY
  *   PENDING(token)                  -> PENDING(another) l1_take_over(): the others have waited long enough (wait.c)
  *   LIVE, seen before GET is sent    -> LIVE            l1_refresh(), then l1_fill(): only from that word (refresh.c)
- * Whoever takes a PENDING word away wakes those who wait for that (wait.h), and so does the one who refreshes, for those
+ * Whoever takes a PENDING word away wakes those who wait for that (wait.h). So does the one who refreshes, for those
  * who wait for the LIVE word.
  *
  * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY

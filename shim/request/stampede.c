@@ -181,7 +181,7 @@ MT_COLD enum stampede_verdict stampede_meet(struct connection *c, const struct l
         return verdict;
 }
 
-/* The claim of one who has died is passed over after two seconds: who waits longer finds that out when it looks again. */
+/* The claim of one who has died is passed over after two seconds: who waits longer finds it so when it looks again. */
 MT_COLD enum stampede_verdict stampede_meet_refresh(struct connection *c, uint64_t now_ns, const struct l1_hit *hit)
 {
         struct l1_other other;
