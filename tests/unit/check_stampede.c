@@ -253,6 +253,33 @@ START_TEST(refreshed)
 }
 END_TEST
 
+/* A value past its end that is kept, and one who fetches it anew and does not come back: waited for no longer than may
+ * be, and not by one who may be the same. */
+START_TEST(refreshed_by_the_dead)
+{
+        struct l1_key   key = fixture_key(KEY);
+        uint64_t        end_ns = clock_coarse_ns() + 60 * NS_PER_S, late_ns = end_ns + NS_PER_S;
+        struct l1_lease lease;
+        struct l1_hit   hit;
+
+        l1_set_ends(fixture.l1, 0, 100 * NS_PER_S);
+        runtime.options.stampede_wait_ns = 400 * NS_PER_MS;
+        stampede_inside = 0;
+        ck_assert(fixture_put_until(KEY, mt_bytes_of("value"), end_ns));
+        ck_assert_int_eq(l1_look_at_end(fixture.l1, &key, fixture_id(), late_ns, &hit), L1_END_DUE);
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_TRAVEL); /* nobody does */
+        ck_assert(l1_refresh(fixture.l1, fixture_id(), late_ns, &hit, &lease));
+        stampede_end(&connection);
+        stampede_inside = 1;
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_TRAVEL);
+        stampede_inside = 0;
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_AGAIN); /* half of it */
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_TRAVEL);
+        ck_assert_uint_eq(fixture_count(COUNTER_wait_timeouts), 2);
+        l1_release(fixture.l1, &lease);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("stampede");
@@ -271,6 +298,7 @@ int main(void)
         tcase_add_test(tcase, removed_behind_the_nil);
         tcase_add_test(tcase, removed_again_and_again);
         tcase_add_test(tcase, refreshed);
+        tcase_add_test(tcase, refreshed_by_the_dead);
         suite_add_tcase(suite, tcase);
         return fixture_run(suite);
 }
