@@ -207,6 +207,9 @@ enum l1_other_is {
         L1_OTHER_HELD,    /* it has had a nil, and computes: l1_hold() */
 };
 enum l1_other_is l1_other(const struct l1 *l1, const struct l1_key *key, struct l1_other *other);
+/* The same of a value past its end, for which l1_refresh() was refused: does somebody fetch it anew, or has it left its
+ * slot? Then other is its LIVE word, to be waited for; not one to be taken over. */
+bool l1_other_refresh(const struct l1 *l1, uint64_t now_ns, const struct l1_hit *hit, struct l1_other *other);
 
 /* Wait until that word has left its slot, whoever did it (a fill, a removal, a release, a hold), or until the precise
  * clock says until_ns; signals do not end it. The one function here that blocks. Call it without a lease: who holds one

@@ -30,6 +30,7 @@
 #include "ghost.h"
 #include "item.h"
 #include "namespace.h"
+#include "wait.h"
 
 #define EVICT_BATCH 16
 #define EVICT_LOOKS 4 /* owners looked up in /proc during one search */
@@ -226,8 +227,14 @@ static bool evict_piece_at(struct evict_run *run, const struct evict_entry *e, u
 
         if (slot_is_free(word) || slot_tag(word) != e->place.tag)
                 return true;
-        if (slot_state(word) == SLOT_PENDING)
-                return word != e->owner.pending || mt_cas_acq_rel(index_slot(&e->place, i), &word, 0);
+        if (slot_state(word) == SLOT_PENDING) {
+                if (word != e->owner.pending)
+                        return true;
+                if (!mt_cas_acq_rel(index_slot(&e->place, i), &word, 0))
+                        return false;
+                wait_wake(l1, index_slot(&e->place, i));
+                return true;
+        }
         nth = evict_find_piece(l1, word, e->offset, &list);
         /* What we read there was its list only if the slot still says so: another reclaim may have moved the list, and
          * somebody else have filled its place since. */
@@ -249,8 +256,10 @@ static void evict_piece(struct evict_run *run, struct evict_entry *e)
 
                 while (tries > 0 && !evict_piece_at(run, e, i))
                         tries--;
-                if (tries == 0)
-                        mt_exchange_acq_rel(index_slot(&e->place, i), 0);
+                if (tries > 0)
+                        continue;
+                mt_exchange_acq_rel(index_slot(&e->place, i), 0);
+                wait_wake(run->l1, index_slot(&e->place, i));
         }
 }
 

@@ -2,6 +2,7 @@
 #include "index.h"
 
 #include "item.h"
+#include "wait.h"
 
 #define INDEX_LOOKS 4 /* at a slot that changes under us; then it is cleared whatever it holds: a miss, no lie */
 
@@ -54,7 +55,12 @@ uint64_t index_sweep(struct l1 *l1, uint64_t from, uint64_t to)
         uint64_t cleared = 0;
 
         for (uint32_t b = 0; b < l1->bucket_count; b++)
-                for (unsigned i = 0; i < BUCKET_SLOTS; i++)
-                        cleared += slot_state(index_sweep_slot(l1, &l1->index[b].slot[i], from, to)) == SLOT_LIVE;
+                for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+                        unsigned state = slot_state(index_sweep_slot(l1, &l1->index[b].slot[i], from, to));
+
+                        cleared += state == SLOT_LIVE;
+                        if (state == SLOT_PENDING)
+                                wait_wake(l1, &l1->index[b].slot[i]);
+                }
         return cleared;
 }

@@ -10,7 +10,8 @@
  *   a mark                          -> PENDING(another) l1_lease(), which takes one that is written for EMPTY
  *   PENDING(token)                  -> PENDING(another) l1_take_over(): the others have waited long enough (wait.c)
  *   LIVE, seen before GET is sent    -> LIVE            l1_refresh(), then l1_fill(): only from that word (refresh.c)
- * Whoever takes a PENDING word away wakes those who wait for that (wait.h).
+ * Whoever takes a PENDING word away wakes those who wait for that (wait.h). So does the one who refreshes, for those
+ * who wait for the LIVE word.
  *
  * Three rules, each found the hard way by tests/model: (a) removal compares tags only, reads no item, and stores EMPTY
  * by exchange, so that it cannot lose against a change between its load and its store; (b) a token is never used
@@ -256,7 +257,7 @@ void l1_release(struct l1 *l1, struct l1_lease *lease)
         uint64_t word = lease->pending;
 
         if (refresh_holds(lease)) {
-                refresh_give_up(lease);
+                refresh_give_up(l1, lease);
         } else if (lease->slot != NULL) {
                 wait_give_up(l1, lease->slot, word);
                 if (mt_cas_acq_rel(lease->slot, &word, 0))

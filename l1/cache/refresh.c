@@ -22,6 +22,7 @@
 #include "item.h"
 #include "lease.h"
 #include "logseg.h"
+#include "wait.h"
 
 /* -ln(u) is not taken for larger than this: once in 9 million draws it would be. */
 #define REFRESH_FAR 16u
@@ -167,6 +168,8 @@ bool l1_refresh(struct l1 *l1, uint32_t namespace_id, uint64_t now_ns, const str
         /* [S] full: the word was seen in its slot before GET leaves this process; pairs with the server as in
          * l1_lease(). */
         mt_fence_full();
+        if (wait_given_up(l1, hit->slot, hit->word)) /* by another, once */
+                wait_give_up(l1, hit->slot, 0);
         counters_add(l1, COUNTER_refreshes, 1);
         *lease = (struct l1_lease){
                 .slot = (_Atomic uint64_t *)(uintptr_t)hit->slot,
@@ -200,11 +203,25 @@ void refresh_done(struct l1 *l1, const struct l1_lease *lease, uint32_t deadline
 
         logseg_note_dead(l1, lease->pending);
         mt_store_relaxed(mark, slot_unclaimed(mt_load_relaxed(mark), idle));
+        wait_wake(l1, lease->slot);
 }
 
-void refresh_give_up(const struct l1_lease *lease)
+/* Those who wait for another value are told that there is none; where the old one has gone meanwhile they see that. */
+void refresh_give_up(const struct l1 *l1, const struct l1_lease *lease)
 {
+        if (mt_load_relaxed(lease->slot) == lease->pending)
+                wait_give_up(l1, lease->slot, lease->pending);
         refresh_unclaim(lease_mark(lease->slot));
+        wait_wake(l1, lease->slot);
+}
+
+/* The mark first: who refreshes changes the word, and then gives the claim back. */
+bool l1_other_refresh(const struct l1 *l1, uint64_t now_ns, const struct l1_hit *hit, struct l1_other *other)
+{
+        bool claimed = slot_is_claimed(mt_load_acquire(refresh_mark(hit->slot)), now_ns, true);
+
+        *other = (struct l1_other){(_Atomic uint64_t *)(uintptr_t)hit->slot, hit->word};
+        return l1->writable && (claimed || mt_load_relaxed(hit->slot) != hit->word);
 }
 
 bool l1_refreshes(const struct l1_lease *lease)

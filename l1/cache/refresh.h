@@ -16,6 +16,6 @@ bool refresh_make_pending(struct l1 *l1, struct l1_lease *lease, uint64_t now_ns
 /* The old item was replaced by one with this deadline. */
 void refresh_done(struct l1 *l1, const struct l1_lease *lease, uint32_t deadline, uint64_t now_ns);
 /* It was not, and stays. */
-void refresh_give_up(const struct l1_lease *lease);
+void refresh_give_up(const struct l1 *l1, const struct l1_lease *lease);
 
 #endif

@@ -108,6 +108,7 @@ enum l1_waited l1_wait(struct l1 *l1, const struct l1_other *other, uint64_t unt
         enum l1_waited   waited = L1_WAITED_LONG;
         uint64_t         now_ns = clock_precise_ns();
         int              saved_errno = errno;
+        bool             left, given_up;
 
         if (!l1->writable || until_ns - now_ns > UINT64_C(1000000) * WAIT_LONGEST_MS)
                 return L1_WAITED_LONG;
@@ -117,9 +118,12 @@ enum l1_waited l1_wait(struct l1 *l1, const struct l1_other *other, uint64_t unt
 
                 wait_announce(l1, place, until_ns);
                 mt_fence_full(); /* [W2] pairs with [W1] in wait_wake(), and in every caller of it */
-                /* [A] acquire: pairs with [B] in l1_fill(), and with whoever gives up: what was said is seen too. */
-                if (mt_load_acquire(other->slot) != other->word) {
-                        waited = wait_given_up(l1, other->slot, other->word) ? L1_WAITED_IN_VAIN : L1_WAITED;
+                /* [A] acquire: pairs with [B] in l1_fill(), and with whoever gives up: what was said is seen too. A
+                 * LIVE word stays where its refresh is given up. */
+                left = mt_load_acquire(other->slot) != other->word;
+                given_up = wait_given_up(l1, other->slot, other->word);
+                if (left || given_up) {
+                        waited = given_up ? L1_WAITED_IN_VAIN : L1_WAITED;
                         break;
                 }
                 if (clock_precise_ns() >= until_ns)

@@ -1,5 +1,6 @@
 /* wait.h - waiting for a PENDING word to leave its slot. The calls are in l1.h: l1_other(), l1_wait(), l1_take_over(),
- * l1_hold(). This is the side of whoever takes such a word away.
+ * l1_hold(). This is the side of whoever takes such a word away. A LIVE word past its end that somebody fetches anew is
+ * waited for likewise (l1_other_refresh()); the one who does wakes them, whatever comes of it, and nobody else.
  *
  *      waiter                                      whoever changes the slot (fill, removal, release, hold, lease)
  *      loads the place's moves
@@ -45,10 +46,11 @@ static inline void wait_wake(const struct l1 *l1, const _Atomic uint64_t *slot)
                 wait_wake_all(l1, place);
 }
 
-/* The word is about to leave its slot, or has left it, and its reply is not kept: who waits for it need not, and who
- * holds it for that of one who computes is wrong. Said before the slot is changed, so that who acquires the change of
- * the slot reads it. A hint: another of the same place may overwrite it. Then a waiter takes it for a removal, looks
- * again and has lost a turn; or waits for one who does not compute, for half of its limit. */
+/* The word is about to leave its slot, or has left it, or is LIVE and stays, and its reply is not kept: who waits
+ * for it need not, and who holds it for that of one who computes is wrong. Said before the slot is changed, so that
+ * who acquires the change of the slot reads it. A hint: another of the same place may overwrite it. Then a waiter
+ * takes it for a removal, looks again and has lost a turn; or waits for one who does not compute, for half of its
+ * limit. */
 static inline void wait_give_up(const struct l1 *l1, const _Atomic uint64_t *slot, uint64_t word)
 {
         mt_store_relaxed(&wait_place(l1, slot)->given_up, word);

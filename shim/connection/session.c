@@ -698,8 +698,10 @@ static void session_end(struct connection *c, bool owes)
         if (MT_UNLIKELY(runtime.below))
                 below_ended(c);
         c->owed = 0;
-        if (c->doubt & DOUBT_MULTI)
+        if (c->doubt & DOUBT_MULTI) { /* for the server; the program may think itself inside */
                 session_multi_ends(c);
+                c->doubt = (c->doubt | DOUBT_UNKNOWN) & ~(uint32_t)DOUBT_FAILED;
+        }
 }
 
 void session_failed(struct connection *c)

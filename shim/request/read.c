@@ -516,6 +516,10 @@ static void *read_near_end(struct connection *c, const struct l1_key *wanted, ui
         stale = !in_time && l1_still(c->l1, now_ns, runtime.options.stale_while_revalidate_ns, hit);
         if (in_time || stale)
                 reply = request_build(&c->hiredis->abi, hit);
+        else if (stampede_controlled() && !c->no_fill)
+                c->again = stampede_meet_refresh(c, now_ns, hit) == STAMPEDE_AGAIN;
+        if (c->again)
+                return READ_ELSEWHERE;
         l1_count(c->l1, reply != NULL ? COUNTER_hits : COUNTER_misses, 1);
         if (reply == NULL)
                 return READ_ELSEWHERE;
@@ -623,25 +627,23 @@ static MT_COLD void *read_again(struct connection *c, struct mt_bytes key, const
 
 static MT_COLD void *read_pass_on(struct connection *c, struct mt_bytes key, const char *verb)
 {
-        const char *argv[] = {verb, key.ptr};
-        size_t      argvlen[] = {3, key.len};
-        void       *reply;
-
         struct stale_before before = stale_before(c);
-        bool                below = MT_UNLIKELY(runtime.below) && through_concerns(c, key);
+        const char         *argv[] = {verb, key.ptr};
+        size_t              argvlen[] = {3, key.len};
+        bool                below = MT_UNLIKELY(runtime.below) && through_concerns(c, key), let_go = c->let_go;
+        void               *reply;
 
         if (c->again)
                 return read_again(c, key, verb);
+        c->let_go = false; /* before hiredis is called: the program may jump out of that */
         reply = request_forward_argv(c, 2, argv, argvlen, true);
         if (below && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL)
                 reply = through_nil(c, key, reply);
         reply = stale_if_error(c, key, before, reply);
-        if (MT_UNLIKELY(c->let_go) && !below && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
-                c->let_go = false;
+        if (MT_UNLIKELY(let_go) && !below && reply != NULL && abi_reply_type(reply) == ABI_REPLY_NIL) {
                 c->hiredis->freeReplyObject(reply); /* who computes it, if anybody, is not for this reply to say */
                 return read_again(c, key, verb);
         }
-        c->let_go = false;
         stampede_end(c);
         return reply;
 }

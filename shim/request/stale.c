@@ -29,14 +29,17 @@ static bool stale_is_refusal(const struct abi *abi, const void *reply)
         return false;
 }
 
+/* A context whose replies are the program's own objects, or come by another call, has no use for one of ours. */
 static bool stale_is_failure(const struct connection *c, const void *reply)
 {
-        int err;
+        const struct abi *abi = &c->hiredis->abi;
+        int               err;
 
+        if (!request_default_reader(c) || !(ABI_CONTEXT(const int, abi, c->context, FLAGS) & REDIS_BLOCK))
+                return false;
         if (reply != NULL)
-                return request_default_reader(c) && abi_reply_type(reply) == ABI_REPLY_ERROR &&
-                       stale_is_refusal(&c->hiredis->abi, reply);
-        err = ABI_CONTEXT(const int, &c->hiredis->abi, c->context, ERR);
+                return abi_reply_type(reply) == ABI_REPLY_ERROR && stale_is_refusal(abi, reply);
+        err = ABI_CONTEXT(const int, abi, c->context, ERR);
         return err == REDIS_ERR_IO || err == REDIS_ERR_EOF || err == STALE_ERR_TIMEOUT;
 }
 

@@ -10,7 +10,7 @@
 
 enum {
         STAMPEDE_TRIPS = 4, /* limit, where the option sets none */
-        STAMPEDE_TURNS = 8, /* looks of one GET: what ends those that need no time */
+        STAMPEDE_TURNS = 8, /* looks of one GET, each a call inside the last: what ends those that need no time */
         STAMPEDE_STEP = 16, /* the estimate moves by a sixteenth */
         STAMPEDE_HELD = 16, /* keys that one thread is known to compute at a time */
 };
@@ -103,9 +103,9 @@ enum stampede_nil stampede_nil(struct connection *c, struct l1_lease *lease)
         if (runtime.options.stampede != STAMPEDE_LEASE || l1_refreshes(lease))
                 return STAMPEDE_NIL; /* of a key that was there until now nobody was kept waiting */
         whose = stampede_whose(lease->held);
-        if (hold == L1_HOLD_REMOVED && whose == STAMPEDE_OTHERS && stampede_has_time(c)) {
+        if (hold == L1_HOLD_REMOVED && whose == STAMPEDE_OTHERS && c->waits < STAMPEDE_TURNS && stampede_has_time(c)) {
                 l1_hold(c->l1, lease, lease->held, L1_HOLD_FIRST);
-                c->waits = (uint8_t)(c->waits + (c->waits < STAMPEDE_TURNS));
+                c->waits++;
                 c->again = true;
                 return STAMPEDE_WAITS;
         }
@@ -169,16 +169,33 @@ MT_COLD enum stampede_verdict stampede_meet(struct connection *c, const struct l
         enum stampede_verdict verdict = STAMPEDE_LET_GO;
         struct l1_other       other;
 
-        if (stampede_inside != 1 || !stampede_has_time(c))
+        if (stampede_inside != 1 || c->waits >= STAMPEDE_TURNS || !stampede_has_time(c))
                 return STAMPEDE_TRAVEL;
-        if (c->waits >= STAMPEDE_TURNS)
-                return STAMPEDE_LET_GO;
         switch (l1_other(c->l1, key, &other)) {
         case L1_OTHER_NONE: break;
         case L1_OTHER_FILLED: verdict = STAMPEDE_AGAIN; break;
         case L1_OTHER_HELD: verdict = stampede_meet_mark(c, &other, namespace_id, lease); break;
         case L1_OTHER_FILLING: verdict = stampede_await(c, &other, namespace_id, lease); break;
         }
-        c->waits = (uint8_t)(c->waits + (verdict == STAMPEDE_AGAIN));
+        c->waits = (uint8_t)(c->waits + (verdict == STAMPEDE_AGAIN || verdict == STAMPEDE_LET_GO));
         return verdict;
+}
+
+/* The claim of one who has died is passed over after two seconds: who waits longer finds it so when it looks again. */
+MT_COLD enum stampede_verdict stampede_meet_refresh(struct connection *c, uint64_t now_ns, const struct l1_hit *hit)
+{
+        struct l1_other other;
+        enum l1_waited  waited;
+        uint64_t        until_ns;
+
+        if (stampede_inside != 0 || c->waits >= STAMPEDE_TURNS || !stampede_has_time(c) ||
+            !l1_other_refresh(c->l1, now_ns, hit, &other))
+                return STAMPEDE_TRAVEL;
+        until_ns = stampede_until_ns(c);
+        waited = l1_wait(c->l1, &other, until_ns);
+        l1_count(c->l1, COUNTER_wait_timeouts, waited == L1_WAITED_LONG);
+        if (waited == L1_WAITED_IN_VAIN || (waited == L1_WAITED_LONG && until_ns >= c->wait_until_ns))
+                return STAMPEDE_TRAVEL;
+        c->waits++;
+        return STAMPEDE_AGAIN;
 }

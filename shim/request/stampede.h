@@ -35,6 +35,10 @@ enum stampede_verdict {
 enum stampede_verdict stampede_meet(struct connection *c, const struct l1_key *key, uint32_t namespace_id,
                                     struct l1_lease *lease);
 
+/* l1_refresh() of a value past its end has been refused, and stampede_controlled(). TRAVEL or AGAIN: what is there
+ * stays. The caller is not counted in stampede_inside. */
+enum stampede_verdict stampede_meet_refresh(struct connection *c, uint64_t now_ns, const struct l1_hit *hit);
+
 /* The GET of this connection has been answered or travels. True: it had waited. */
 static inline bool stampede_end(struct connection *c)
 {

@@ -96,6 +96,33 @@ E2
 says "nothing of what was invalidated, and nothing once the connection may be another's" \
         'cmd NULL err' 'cmd NULL err' 'cmd NULL err' 'cmd 1 s=1:v err' 'cmd NULL err' 'cmd NULL err'
 
+with MTSHIM_STALE_IF_ERROR=60s <<E2
+$(settled)
+fn c own
+run kill -9 $REDIS_PID
+advance 5
+cmd c GET k
+fn c back
+cmd c GET k
+nonblock c
+cmd c GET k
+E2
+says "nothing to a program that has replies of its own making, nor to one that takes them by other calls" \
+        'cmd NULL err' 'cmd 1 s=1:v err' 'cmd NULL err'
+
+for mode in tracking pubsub; do
+        with MTSHIM_STALE_IF_ERROR=60s MTSHIM_INVALIDATION=$mode <<E2
+$(settled)
+cmd c MULTI
+run kill -9 $REDIS_PID
+advance 5
+cmd c SET other w
+cmd c GET k
+cmd c GET k
+E2
+        says "nothing in a transaction, nor once it is lost ($mode)" 'cmd 5 s=2:OK' 'cmd NULL err' 'cmd NULL err' 'cmd NULL err'
+done
+
 with MTSHIM_STALE_IF_ERROR=0 <<E2
 $(settled)
 run kill -9 $REDIS_PID

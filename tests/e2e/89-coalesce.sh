@@ -61,3 +61,11 @@ cli SET self value >/dev/null
 shim selfwait self "$REDIS_PID" >"$T/out" 2>"$T/err" || { show "$T/out" "$T/err"; fail "a thread waits for itself"; }
 [ "$(cat "$T/out")" = 'value value' ] || { show "$T/out"; fail "other answers"; }
 ok "a thread that is asking does not wait for itself"
+
+# A value that is past its end and kept for when Redis fails stays where it is while one asks, and the others wait for him.
+export MTSHIM_L1_TTL=1s MTSHIM_STALE_IF_ERROR=60s
+cli SET ended value >/dev/null
+printf '%s\n' 'connect c' 'warm c warm' 'warm c ended' | shim play >/dev/null 2>"$T/err" || { show "$T/err"; fail "a value that ends"; }
+sleep 1.1 # its life
+shim stampede 8 25 ended none "$REDIS_PID" 0 >"$T/out" 2>"$T/err" || { show "$T/err"; fail "the program"; }
+saw "a value past its end that is kept" '201 values, 0 nils, 0 errors, 1 GETs'

@@ -38,3 +38,12 @@ absent() { # PROCESSES THREADS FATE
 MTSHIM_STAMPEDE_WAIT=600ms absent 4 10 none 41 "an absent key that nobody sets" 5000
 MTSHIM_STAMPEDE_WAIT=0 absent 4 10 none 41 "the same with four round trips" 5000
 MTSHIM_STAMPEDE_WAIT=600ms MTSHIM_NEGATIVE=0 absent 4 10 none 41 "the same where nil is not kept" 5000
+
+# L1 has a nil of another program that this one does not use: it asks, and does not ask for as long as it may wait.
+printf '%s\n' 'connect c' 'warm c warm' 'warm c kept' |
+        MTSHIM_STAMPEDE=off shim play >/dev/null 2>"$T/err" || { show "$T/err"; fail "a nil that is kept"; }
+before=$(server_gets)
+printf '%s\n' 'connect c' 'warm c warm' 'cmd c GET kept' |
+        MTSHIM_NEGATIVE=0 MTSHIM_STAMPEDE_WAIT=20s shim play >"$T/out" 2>"$T/err" || { show "$T/err"; fail "a nil that another keeps"; }
+grep -q 'cmd 4$' "$T/out" && [ $(($(server_gets) - before)) -le 12 ] || { show "$T/out"; fail "$(($(server_gets) - before)) GETs"; }
+ok "a nil that another program keeps, and this one does not: $(($(server_gets) - before)) GETs"

@@ -79,7 +79,8 @@ START_TEST(off)
 }
 END_TEST
 
-/* Of readers that come at a distance t from the end, a part of exp(-t / early) is to fetch. */
+/* Of readers that come at a distance t from the end, a part of exp(-t / early) is to fetch. By its straight lines the
+ * logarithm makes that up to 6% more; beyond that there are five standard deviations of so many draws. */
 START_TEST(drawn_as_xfetch)
 {
         static const struct {
@@ -97,7 +98,7 @@ START_TEST(drawn_as_xfetch)
                 for (int n = 0; n < 20000; n++)
                         due += find_at(end_ns - (uint64_t)(at[i].t * (double)EARLY), &hit) == DUE;
                 part = due / 20000.0;
-                ck_assert_msg(part > at[i].part * 0.93 - 0.003 && part < at[i].part * 1.07 + 0.003,
+                ck_assert_msg(part > at[i].part * 0.93 - 0.003 && part < at[i].part * 1.1 + 0.005,
                               "%.4f where %.4f is due, %.2f before the end", part, at[i].part, at[i].t);
         }
         is(&hit, VALUE);

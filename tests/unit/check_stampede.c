@@ -107,9 +107,25 @@ START_TEST(nobody_there)
         ck_assert_int_eq(meet(&lease), STAMPEDE_AGAIN);
         for (int looks = 0; looks < 20; looks++)
                 meet(&lease);
-        ck_assert_int_eq(meet(&lease), STAMPEDE_LET_GO);
+        ck_assert_int_eq(meet(&lease), STAMPEDE_TRAVEL);
         ck_assert(stampede_end(&connection));
         ck_assert(!stampede_end(&connection));
+}
+END_TEST
+
+/* Who is let go looks again if the reply is nil: not for as long as he may wait, since each look is a call inside the
+ * last. Where there is no lease to be had (all others have theirs), or L1 is closed, nothing else ends it. */
+START_TEST(let_go_for_good)
+{
+        struct l1_lease lease;
+        int             looks = 0;
+
+        runtime.options.stampede_wait_ns = 20 * NS_PER_S;
+        l1_detach(fixture.l1);
+        while (meet(&lease) == STAMPEDE_LET_GO && looks < 100)
+                looks++;
+        ck_assert_int_eq(looks, 8);
+        ck_assert_int_eq(meet(&lease), STAMPEDE_TRAVEL);
 }
 END_TEST
 
@@ -206,6 +222,27 @@ START_TEST(removed_behind_the_nil)
 }
 END_TEST
 
+/* One who looks for another, and is removed each time, comes to an end as well. */
+START_TEST(removed_again_and_again)
+{
+        struct l1_key     key = fixture_key(KEY);
+        struct l1_lease   lease;
+        enum stampede_nil nil = STAMPEDE_WAITS;
+        int               looks = 0;
+
+        runtime.options.stampede = STAMPEDE_LEASE;
+        runtime.options.stampede_wait_ns = 20 * NS_PER_S;
+        ck_assert(fixture_lease(&key, &lease));
+        while (nil == STAMPEDE_WAITS && looks++ < 100) {
+                l1_remove(fixture.l1, key.hash);
+                ck_assert(fixture_lease(&key, &lease));
+                nil = stampede_nil(&connection, &lease);
+        }
+        ck_assert_int_eq(nil, STAMPEDE_COMPUTES);
+        ck_assert_int_eq(looks, 9);
+}
+END_TEST
+
 /* Who fetches a value anew that is still there keeps nobody waiting. */
 START_TEST(refreshed)
 {
@@ -213,6 +250,33 @@ START_TEST(refreshed)
 
         runtime.options.stampede = STAMPEDE_LEASE;
         ck_assert_int_eq(stampede_nil(&connection, &lease), STAMPEDE_NIL);
+}
+END_TEST
+
+/* A value past its end that is kept, and one who fetches it anew and does not come back: waited for no longer than may
+ * be, and not by one who may be the same. */
+START_TEST(refreshed_by_the_dead)
+{
+        struct l1_key   key = fixture_key(KEY);
+        uint64_t        end_ns = clock_coarse_ns() + 60 * NS_PER_S, late_ns = end_ns + NS_PER_S;
+        struct l1_lease lease;
+        struct l1_hit   hit;
+
+        l1_set_ends(fixture.l1, 0, 100 * NS_PER_S);
+        runtime.options.stampede_wait_ns = 400 * NS_PER_MS;
+        stampede_inside = 0;
+        ck_assert(fixture_put_until(KEY, mt_bytes_of("value"), end_ns));
+        ck_assert_int_eq(l1_look_at_end(fixture.l1, &key, fixture_id(), late_ns, &hit), L1_END_DUE);
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_TRAVEL); /* nobody does */
+        ck_assert(l1_refresh(fixture.l1, fixture_id(), late_ns, &hit, &lease));
+        stampede_end(&connection);
+        stampede_inside = 1;
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_TRAVEL);
+        stampede_inside = 0;
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_AGAIN); /* half of it */
+        ck_assert_int_eq(stampede_meet_refresh(&connection, late_ns, &hit), STAMPEDE_TRAVEL);
+        ck_assert_uint_eq(fixture_count(COUNTER_wait_timeouts), 2);
+        l1_release(fixture.l1, &lease);
 }
 END_TEST
 
@@ -227,11 +291,14 @@ int main(void)
         tcase_add_test(tcase, forged);
         tcase_add_test(tcase, limit);
         tcase_add_test(tcase, nobody_there);
+        tcase_add_test(tcase, let_go_for_good);
         tcase_add_test(tcase, does_not_wait);
         tcase_add_test(tcase, two_compute_at_most);
         tcase_add_test(tcase, polls);
         tcase_add_test(tcase, removed_behind_the_nil);
+        tcase_add_test(tcase, removed_again_and_again);
         tcase_add_test(tcase, refreshed);
+        tcase_add_test(tcase, refreshed_by_the_dead);
         suite_add_tcase(suite, tcase);
         return fixture_run(suite);
 }

@@ -1,6 +1,7 @@
 /* check_wait.c - waiting for somebody else's fill: what ends it, who takes another's place, what is left behind. */
 #include "l1_fixture.h"
 
+#include "l1/cache/logseg.h"
 #include "l1/cache/wait.h"
 
 #include <errno.h>
@@ -365,7 +366,8 @@ START_TEST(held)
 }
 END_TEST
 
-/* One is removed while he asks; another looks for him, has a nil, and holds the key for him. He then says what he has had. */
+/* One is removed while he asks; another looks for him, has a nil, and holds the key for him. He then says what he has
+ * had. */
 START_TEST(held_for_another)
 {
         struct l1_key   key = fixture_key(KEY);
@@ -413,6 +415,89 @@ START_TEST(marks_make_room)
 }
 END_TEST
 
+/* A reclaim takes PENDING away as well: one under which pieces were written that have to leave, and any where the log
+ * segment cannot be walked. */
+START_TEST(reclaimed)
+{
+        static char         large[10000];
+        struct l1_key       key = fixture_key(KEY);
+        struct l1_lease     lease;
+        struct item_owner   owner;
+        struct logseg       seg;
+        struct waiter       w;
+        const unsigned long puts = 10 * (fixture.l1->log_bytes / sizeof large);
+        unsigned long       put = 0;
+        uint64_t            began_ns = clock_precise_ns();
+        char                number[32];
+
+        ck_assert(fixture_lease(&key, &lease));
+        owner = (struct item_owner){key.hash, lease.pending};
+        ck_assert(logseg_begin(fixture.l1, LOGSEG_SMALL, item_piece_size(sizeof large), &seg));
+        item_write_piece(logseg_at(fixture.l1, &seg), UINT32_MAX, &owner, mt_bytes(large, sizeof large));
+        logseg_commit(&seg, item_piece_size(sizeof large), 1, UINT32_MAX);
+        logseg_end(&seg);
+        begin(&w, wait_for, LONG);
+        await_waiter(place_of(&lease));
+        while (mt_load_relaxed(lease.slot) == lease.pending && put++ < puts)
+                fixture_put(fixture_number(number, "k", (unsigned)put), mt_bytes(large, sizeof large));
+        ck_assert_uint_le(put, puts);
+        pthread_join(w.thread, NULL);
+        ck_assert_int_eq(w.waited, L1_WAITED);
+        ck_assert(!fill(&key, &lease));
+
+        ck_assert(fixture_lease(&key, &lease));
+        begin(&w, wait_for, LONG);
+        usleep(20000);
+        index_sweep(fixture.l1, 0, fixture.l1->log_bytes);
+        pthread_join(w.thread, NULL);
+        ck_assert_int_eq(w.waited, L1_WAITED);
+        ck_assert_uint_lt(clock_precise_ns() - began_ns, LONG); /* woken, both times */
+}
+END_TEST
+
+/* The value is past its end and kept, and one fetches it anew: the others wait for its LIVE word. */
+START_TEST(refreshed)
+{
+        enum { FILLED, GIVEN_UP, REMOVED, ENDS };
+        struct l1_key key = fixture_key(KEY);
+        uint64_t      end_ns = clock_coarse_ns() + 60 * NS_PER_S, late_ns = end_ns + NS_PER_S;
+
+        l1_set_ends(fixture.l1, 0, 100 * NS_PER_S);
+        for (unsigned turn = 0; turn < 50 * ENDS; turn++) {
+                uint64_t        began_ns = clock_precise_ns();
+                struct waiter   w = {.limit_ns = LONG};
+                struct l1_lease lease;
+                struct l1_hit   hit;
+                enum l1_waited  expected = L1_WAITED;
+
+                if (turn % ENDS == FILLED) {
+                        l1_remove(fixture.l1, key.hash);
+                        ck_assert(fixture_put_until(KEY, VALUE, end_ns));
+                }
+                ck_assert(!l1_find(fixture.l1, &key, fixture_id(), late_ns, &hit));
+                ck_assert_int_eq(l1_look_at_end(fixture.l1, &key, fixture_id(), late_ns, &hit), L1_END_DUE);
+                ck_assert(!l1_other_refresh(fixture.l1, late_ns, &hit, &w.other)); /* nobody does */
+                ck_assert(l1_refresh(fixture.l1, fixture_id(), late_ns, &hit, &lease));
+                ck_assert(l1_other_refresh(fixture.l1, late_ns, &hit, &w.other));
+                ck_assert_int_eq(pthread_create(&w.thread, NULL, wait_for, &w), 0);
+                usleep(turn % 7 * 30);
+                switch (turn % ENDS) {
+                case FILLED: ck_assert(l1_fill(fixture.l1, &key, &lease, VALUE, end_ns)); break;
+                case GIVEN_UP: /* and another may try it: what was said of the first time is over */
+                        l1_release(fixture.l1, &lease);
+                        expected = L1_WAITED_IN_VAIN;
+                        break;
+                default:
+                        ck_assert_uint_eq(l1_remove(fixture.l1, key.hash), 1);
+                        ck_assert(!l1_fill(fixture.l1, &key, &lease, VALUE, end_ns));
+                }
+                pthread_join(w.thread, NULL);
+                ck_assert_int_eq(w.waited, expected);
+                ck_assert_uint_lt(clock_precise_ns() - began_ns, LONG / 2);
+        }
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("wait");
@@ -432,6 +517,8 @@ int main(void)
         tcase_add_test(tcase, held);
         tcase_add_test(tcase, held_for_another);
         tcase_add_test(tcase, marks_make_room);
+        tcase_add_test(tcase, reclaimed);
+        tcase_add_test(tcase, refreshed);
         suite_add_tcase(suite, tcase);
         return fixture_run(suite);
 }
