@@ -7,11 +7,11 @@
 #include "fallback.h"
 #include "leader.h"
 #include "listener.h"
-#include "notice.h"
 #include "places.h"
 #include "tls.h"
 #include "tls_names.h"
 
+#include "../l1/base/handover.h"
 #include "../l1/base/thread.h"
 
 #include <errno.h>
@@ -83,7 +83,6 @@ void invalidation_after_fork(void)
         places_after_fork();
         listener_after_fork();
         leader_forget_life();
-        notice_after_fork();
         tls_after_fork();
         publisher_after_fork();
 }
@@ -201,8 +200,8 @@ void invalidation_attend(struct l1 *l1, struct server_shm *server, const struct 
                 return;
         if (MT_UNLIKELY(mt_load_relaxed(&server->flags) & SERVER_NO_TRACKING))
                 invalidation_fall(server);
-        if (MT_UNLIKELY(notice_waiting()))
-                notice_print();
+        if (MT_UNLIKELY(handover_waiting()))
+                handover_print();
         if (MT_UNLIKELY(leader_lower_bound(server, invalidation_bound_ms)))
                 invalidation_wake(l1, server);
         if (leader_long_lived(now_ns) && MT_UNLIKELY(leader_vacant(l1, server, now_ns, &word)))
@@ -257,8 +256,8 @@ void invalidation_lead(struct l1 *l1, struct server_shm *server, const struct in
 
 void invalidation_say(void)
 {
-        if (notice_waiting())
-                notice_print();
+        if (handover_waiting())
+                handover_print();
 }
 
 void invalidation_hurry(struct l1 *l1, struct server_shm *server)
@@ -325,8 +324,8 @@ bool invalidation_stop(enum invalidation_stop how, uint64_t wait_ns)
         listener_stop(how);
         invalidation_resign(begin_ns + (wait_ns > NS_PER_MS ? wait_ns : NS_PER_MS));
         listener_stop(how); /* a candidate that was on its way in may have started it meanwhile */
-        if (notice_waiting())
-                notice_print();
+        if (handover_waiting())
+                handover_print();
         while (!(ended = listener_ended()) && clock_precise_ns() - begin_ns < wait_ns)
                 invalidation_moment();
         errno = saved;

@@ -113,7 +113,7 @@ enum invalidation_standing invalidation_standing(const struct l1 *l1, const stru
 /* Lead it, or become the heir of the program that does. What came of it is seen by invalidation_standing(). */
 void invalidation_lead(struct l1 *l1, struct server_shm *server, const struct invalidation_endpoint *endpoint,
                        uint64_t now_ns);
-/* Lines that the listener's thread has to say, printed. Whoever calls invalidation_attend() has no need to. */
+/* Lines that threads of ours have to say, printed. Whoever calls invalidation_attend() has no need to. */
 void invalidation_say(void);
 
 /* Wake the leader, in whatever process it is, so that fresh_at moves soon (after a script that may have written). */

@@ -5,6 +5,7 @@
 
 #include "atomic.h"
 #include "clock.h"
+#include "handover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -157,17 +158,21 @@ static void log_flatten(char *text, size_t len)
                         text[i] = '?';
 }
 
-static MT_COLD MT_PRINTF(1, 0) void log_compose(const char *format, va_list ap)
+static MT_COLD MT_PRINTF(2, 0) void log_compose(enum log_level level, const char *format, va_list ap)
 {
         char   line[LOG_LINE_MAX + 1];
-        size_t len;
+        size_t prefix, len;
         int    n;
 
-        len = (size_t)snprintf(line, LOG_LINE_MAX, "mtshim[%d]: ", (int)getpid());
-        n = vsnprintf(line + len, LOG_LINE_MAX - len, format, ap);
+        prefix = (size_t)snprintf(line, LOG_LINE_MAX, "mtshim[%d]: ", (int)getpid());
+        n = vsnprintf(line + prefix, LOG_LINE_MAX - prefix, format, ap);
         if (n < 0)
                 return;
-        len = (size_t)n < LOG_LINE_MAX - len ? len + (size_t)n : LOG_LINE_MAX - 1;
+        len = (size_t)n < LOG_LINE_MAX - prefix ? prefix + (size_t)n : LOG_LINE_MAX - 1;
+        if (handover_here()) {
+                handover_put(level, line + prefix);
+                return;
+        }
         log_flatten(line, len);
         line[len++] = '\n';
         log_deliver(line, len);
@@ -181,7 +186,7 @@ void log_line(enum log_level level, const char *format, ...)
         if ((int)level > mt_load_relaxed(&log_level_now))
                 return;
         va_start(ap, format);
-        log_compose(format, ap);
+        log_compose(level, format, ap);
         va_end(ap);
         errno = saved;
 }
@@ -202,7 +207,7 @@ void log_limited(_Atomic uint64_t *last_ns, uint64_t window_ns, enum log_level l
         if (!mt_cas_acq_rel(last_ns, &last, now))
                 return;
         va_start(ap, format);
-        log_compose(format, ap);
+        log_compose(level, format, ap);
         va_end(ap);
         errno = saved;
 }

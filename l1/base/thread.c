@@ -5,6 +5,8 @@
  * closing what was copied releases none. */
 #include "thread.h"
 
+#include "handover.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -200,6 +202,7 @@ bool thread_settle(void)
 
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
         pthread_setname_np(pthread_self(), "mtshim");
+        handover_begin();
         return thread_leave_table() && thread_fill_standard();
 }
 

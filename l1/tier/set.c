@@ -2,6 +2,7 @@
 #include "set.h"
 
 #include "../base/clock.h"
+#include "../base/handover.h"
 #include "../base/log.h"
 #include "../segment/segment.h"
 #include "worker.h"
@@ -126,6 +127,7 @@ void tiers_stop(struct tiers *tiers, uint64_t wait_ns)
                 store_stop(&tiers->tier[i].store, false);
         while (!set_stopped(tiers) && clock_read_ns(CLOCK_MONOTONIC) < until_ns)
                 nanosleep(&moment, NULL);
+        handover_print();
         set_leave(guest);
 }
 
@@ -208,6 +210,7 @@ bool tiers_health(struct tiers *tiers, unsigned level)
         t = &tiers->tier[level - TIER_FIRST];
         well = store_health(&t->store, clock_read_ns(CLOCK_MONOTONIC) + t->setting->timeout_ms * NS_PER_MS).status ==
                MT_OK;
+        handover_print();
         set_leave(guest);
         return well;
 }

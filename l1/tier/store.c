@@ -34,8 +34,6 @@ struct store_life {
         _Atomic bool             open;
         _Atomic uint32_t         readers; /* in the program's threads */
         _Atomic bool             left;    /* the thread ends with readers inside */
-        _Atomic bool             refused; /* it cannot be used; why is to be said */
-        char                     why[MT_BACKEND_WHY_MAX];
 };
 
 static const struct store_answer store_absent = {.status = MT_ERROR, .failed = true};
@@ -113,27 +111,18 @@ static bool store_begin(void *arg)
 {
         struct store_life         *life = arg;
         const struct tier_setting *s = life->store->setting;
+        char                       why[MT_BACKEND_WHY_MAX] = "";
 
-        life->backend = plugin_find(&s->spec, life->store->places, life->why);
-        if (life->backend == NULL || life->backend->open(&s->config, &life->self, life->why) != MT_OK) {
-                mt_store_release(&life->refused, true);
+        life->backend = plugin_find(&s->spec, life->store->places, why);
+        if (life->backend == NULL || life->backend->open(&s->config, &life->self, why) != MT_OK) {
+                why[sizeof why - 1] = '\0';
+                log_line(LOG_WARN, "MTSHIM_TIERS: l%u=%s:%s is not used: %s", s->level, s->spec.kind.ptr,
+                         s->spec.address.ptr, why);
                 return false;
         }
         store_mind_ends(life);
         atomic_store(&life->open, true);
         return true;
-}
-
-/* In a caller's thread: the one of ours has no descriptor that a line could go to. */
-static MT_COLD void store_say(struct store_life *life)
-{
-        const struct tier_setting *s = life->store->setting;
-
-        if (!atomic_exchange(&life->refused, false))
-                return;
-        life->why[sizeof life->why - 1] = '\0';
-        log_line(LOG_WARN, "MTSHIM_TIERS: l%u=%s:%s is not used: %s", s->level, s->spec.kind.ptr, s->spec.address.ptr,
-                 life->why);
 }
 
 /* A reader that was cancelled, or jumped out of a signal's handler, is inside for ever: then nothing is closed. */
@@ -157,8 +146,6 @@ static void store_life_init(struct store_life *life, struct store *store)
 {
         life->store = store;
         life->self = NULL;
-        life->why[0] = '\0';
-        atomic_store(&life->refused, false);
         atomic_store(&life->open, false);
         atomic_store(&life->readers, 0);
         atomic_store(&life->left, false);
@@ -259,8 +246,7 @@ static struct mt_bytes store_brought(const struct worker_job *job, size_t from, 
 /* WORKER_DONE: the job is the caller's still. */
 static enum worker_result store_call(struct worker_job *job, uint64_t deadline_ns, struct store_answer *answer)
 {
-        struct store_life *life = store_of(job); /* the job may be gone after the call */
-        struct worker     *worker = &life->worker;
+        struct worker     *worker = &store_of(job)->worker; /* the job may be gone after the call */
         enum worker_result result = worker_call(worker, job, deadline_ns);
 
         *answer = (struct store_answer){.status = MT_ERROR, .late = result == WORKER_LATE, .failed = true};
@@ -270,8 +256,6 @@ static enum worker_result store_call(struct worker_job *job, uint64_t deadline_n
         } else if (result == WORKER_NONE) {
                 worker_release(worker, job);
         }
-        if (answer->failed && mt_load_acquire(&life->refused))
-                store_say(life);
         return result;
 }
 

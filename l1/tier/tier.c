@@ -8,6 +8,7 @@
 #include "tier.h"
 
 #include "../base/clock.h"
+#include "../base/handover.h"
 #include "name.h"
 #include "set.h"
 #include "worker.h"
@@ -29,6 +30,13 @@ static bool tier_may(struct tier *t)
 static void tier_add(_Atomic uint64_t *count)
 {
         mt_fetch_add_relaxed(count, 1);
+}
+
+/* What stores' threads have to say. */
+static inline void tier_say(void)
+{
+        if (MT_UNLIKELY(handover_waiting()))
+                handover_print();
 }
 
 /* One call of a store: how long it may take, and what came of it. */
@@ -53,6 +61,7 @@ static enum mt_status tier_end(const struct tier_call *call, struct store_answer
         set_report(call->t, !answer.failed && took_ns <= call->t->setting->timeout_ms * NS_PER_MS / 2);
         if (call->shm != NULL && answer.failed)
                 tier_add(answer.late ? &call->shm->timeouts : &call->shm->errors);
+        tier_say();
         return answer.status;
 }
 
@@ -85,6 +94,7 @@ static bool tier_open(struct tiers *tiers, struct tier *t, struct tier_shm *shm,
         else if (tier_may(t))
                 return true;
         tier_skip(shm);
+        tier_say();
         return false;
 }
 

@@ -9,6 +9,7 @@
 
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/forklock.h"
+#include "../../l1/base/handover.h"
 #include "../../l1/base/log.h"
 #include "../redis/backend_redis.h"
 
@@ -290,6 +291,7 @@ void runtime_after_fork(void)
                         l1_after_fork(l1);
                 if (mt_load_acquire(&runtime_state) == RUNTIME_READY)
                         tiers_attach(runtime.tiers, l1); /* the parent may have been about to attach */
+                handover_after_fork();
                 invalidation_after_fork();
                 tiers_after_fork(runtime.tiers);
                 if (runtime.on_fork != NULL)

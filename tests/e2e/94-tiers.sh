@@ -208,6 +208,20 @@ got=$(play_of <<<$'cmd c AUTH few pw\ncmd c SET doc:few a\ncmd c DEL doc:few\ncm
 grep -q 'permits cannot be deleted' "$T/err" || { show "$T/err"; fail "no line tells of the missing right"; }
 ok "who may not delete permits is told so in one line"
 
+# ------------------------------------------------------------------------------------------------ what is not there
+# said WHAT LINE SCRIPT: by the program's own standard error, and once
+said() {
+        play_of <<<"$3" >/dev/null
+        [ "$(grep -c "$2" "$T/err")" = 1 ] || { show "$T/err"; fail "$1: not one line of it"; }
+        ok "one line tells of $1"
+}
+for script in 'cmd c GET doc:x' 'cmd c SET doc:x y' $'cmd c GET doc:x\ncmd c DEL doc:x'; do
+        MTSHIM_TIERS=l3=lmdb:/not/there said "a store that cannot be opened, by $script" \
+                '^mtshim.*: MTSHIM_TIERS: l3=lmdb:/not/there is not used: .*No such file' "$script"
+done
+MTSHIM_TIERS="l3=redis:/not/there" said "a Redis that cannot be reached" \
+        '^mtshim.*: Redis at /not/there: No such file' $'cmd c GET doc:x\ncmd c SET doc:x y'
+
 # ----------------------------------------------------------------------------------------------- restart, and stat
 tiers 0
 play_of <<<'cmd c SET doc:stays here' >/dev/null

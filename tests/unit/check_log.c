@@ -1,13 +1,16 @@
 /* check_log.c - lines arrive whole, or not at all; and the program notices nothing: no signal, no wait, no descriptor,
  * no errno. Each test runs in its own process and gives descriptor 2 its own shape before log_setup(). */
 #include "l1/base/clock.h"
+#include "l1/base/handover.h"
 #include "l1/base/log.h"
+#include "l1/base/thread.h"
 
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -296,6 +299,77 @@ START_TEST(no_cancellation_point)
 }
 END_TEST
 
+static sem_t inside_said, inside_go;
+
+/* A thread as those of ours are: descriptor 2 is not the program's there. */
+static void *speak_inside(void *settled)
+{
+        *(bool *)settled = thread_settle();
+        log_line(LOG_INFO, "not at this level");
+        errno = EDOM;
+        log_line(LOG_WARN, "from %s", "inside");
+        log_line(LOG_ERROR, "and\nagain");
+        handover_print(); /* not where it would only be handed over once more */
+        if (errno != EDOM)
+                log_line(LOG_ERROR, "errno");
+        sem_post(&inside_said);
+        sem_wait(&inside_go);
+        for (int i = 0; i < 100; i++)
+                log_line(LOG_WARN, "one of many");
+        sem_post(&inside_said);
+        return NULL;
+}
+
+START_TEST(a_thread_of_ours_hands_its_lines_over)
+{
+        char wanted[4096];
+        bool settled = false;
+        int  fd = stderr_pipe(), lines = 0;
+
+        ck_assert(!handover_waiting());
+        sem_init(&inside_said, 0, 0);
+        sem_init(&inside_go, 0, 0);
+        ck_assert(thread_start(speak_inside, &settled));
+        sem_wait(&inside_said);
+        ck_assert(settled);
+        ck_assert_str_eq(drain(fd), "");
+        ck_assert(handover_waiting());
+        errno = ERANGE;
+        handover_print();
+        ck_assert_int_eq(errno, ERANGE);
+        ck_assert(!handover_waiting());
+        snprintf(wanted, sizeof wanted, "%s", expected("from inside"));
+        snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s", expected("and?again"));
+        ck_assert_str_eq(drain(fd), wanted);
+        sem_post(&inside_go);
+        sem_wait(&inside_said);
+        handover_print(); /* the ring is full of the first of them; none is torn, and none wanted anybody's time */
+        drain(fd);
+        for (const char *at = received; (at = strstr(at, expected("one of many"))) != NULL; at++)
+                lines++;
+        ck_assert_uint_eq(strlen(received), (size_t)lines * strlen(expected("one of many")));
+        ck_assert_int_ge(lines, 1);
+        ck_assert_int_lt(lines, 100);
+        handover_print();
+        ck_assert_str_eq(drain(fd), "");
+}
+END_TEST
+
+START_TEST(a_child_does_not_say_what_its_parent_has_to)
+{
+        int fd = stderr_pipe();
+
+        handover_put(LOG_WARN, "the parent's");
+        handover_after_fork();
+        ck_assert(!handover_waiting());
+        handover_print();
+        ck_assert_str_eq(drain(fd), "");
+        handover_put(LOG_WARN, "its own");
+        handover_print();
+        ck_assert_str_eq(drain(fd), expected("its own"));
+}
+END_TEST
+
 int main(void)
 {
         Suite   *suite = suite_create("log");
@@ -314,6 +388,8 @@ int main(void)
         tcase_add_test(tcase, limited);
         tcase_add_test(tcase, limited_among_threads);
         tcase_add_test(tcase, no_cancellation_point);
+        tcase_add_test(tcase, a_thread_of_ours_hands_its_lines_over);
+        tcase_add_test(tcase, a_child_does_not_say_what_its_parent_has_to);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);

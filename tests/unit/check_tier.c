@@ -3,6 +3,7 @@
 #include "halt.h"
 #include "l1_fixture.h"
 
+#include "l1/base/handover.h"
 #include "l1/base/thread.h"
 #include "l1/tier/name.h"
 #include "l1/tier/worker.h"
@@ -10,6 +11,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 static struct tiers *tiers;
@@ -434,6 +436,35 @@ START_TEST(bad_options)
         ck_assert_uint_eq(row_of(3).errors, 1);
         ck_assert(!tiers_health(tiers, 3) && tiers_health(tiers, 4) && !tiers_health(tiers, 5));
         ck_assert(!tiers_health(tiers, 6) && !tiers_health(tiers, 2));
+}
+END_TEST
+
+/* Whatever a store's thread has to say, a thread of the program says, also when nobody waited for it any more. */
+START_TEST(why_it_cannot_be_opened_is_said_though_late)
+{
+        char  path[128], said[512] = "";
+        FILE *file;
+
+        snprintf(path, sizeof path, "%s/log", fixture.directory);
+        log_configure(LOG_WARN, path);
+        tier_open_with("l3=script:0?timeout=10ms");
+        mt_store_release(&scripts[0].hangs[SCRIPT_OPEN], true);
+        mt_store_release(&scripts[0].fails[SCRIPT_OPEN], true);
+        for (int i = 0; i < BREAKER_RUN; i++)
+                ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
+        ck_assert_int_ne(access(path, F_OK), 0);
+        sem_post(&scripts[0].gate);
+        while (!handover_waiting())
+                sched_yield();
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), -2);
+        ck_assert_uint_eq(row_of(3).skipped, 1); /* it is left alone by now */
+        file = fopen(path, "r");
+        ck_assert_ptr_nonnull(file);
+        ck_assert_ptr_nonnull(fgets(said, sizeof said, file));
+        ck_assert_msg(strstr(said, "l3=script:0 is not used: ") != NULL, "%s", said);
+        ck_assert_ptr_null(fgets(said, sizeof said, file));
+        fclose(file);
+        log_configure(LOG_WARN, NULL);
 }
 END_TEST
 
@@ -1044,6 +1075,7 @@ int main(void)
         tcase_add_test(fails, slow_is_skipped);
         tcase_add_test(fails, hanging);
         tcase_add_test(fails, bad_options);
+        tcase_add_test(fails, why_it_cannot_be_opened_is_said_though_late);
         suite_add_tcase(suite, fails);
         tcase_add_checked_fixture(removals, tier_setup, tier_end);
         tcase_add_test(removals, removed_everywhere);
