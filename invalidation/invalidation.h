@@ -43,6 +43,8 @@ struct invalidation_config {
         const char                  *audit_stream;  /* MTSHIM_AUDIT_STREAM, or NULL */
         uint64_t                     audit_maxlen;  /* MTSHIM_AUDIT_MAXLEN: entries */
         struct tiers *(*tiers)(void); /* below Redis, of which messages are true too; NULL, or NULL from it: none */
+        /* Who keeps the same ones (publisher.h); NULL: nobody does. */
+        uint64_t (*household)(const struct l1 *l1, uint32_t server_index);
 };
 
 /* From the constructor: remembers what is inherited (a container's seccomp filter is no sandbox of the program's own).

@@ -8,6 +8,7 @@
  * Anybody who may PUBLISH may send anything. */
 #include "message.h"
 
+enum { MESSAGE_HEX = 16 };
 enum message_state { MESSAGE_HEAD, MESSAGE_LENGTH, MESSAGE_KEY, MESSAGE_BAD };
 
 struct message_sink {
@@ -187,6 +188,28 @@ bool message_end(const struct message *message)
         return message->state == MESSAGE_LENGTH && message->held == 0 && message->keys > 0;
 }
 
+static bool message_read_hex(const char *text, uint64_t *number)
+{
+        *number = 0;
+        for (size_t i = 0; i < MESSAGE_HEX; i++) {
+                char c = text[i];
+
+                if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+                        return false;
+                *number = *number << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+        }
+        return true;
+}
+
+bool message_read_origin(struct mt_bytes text, uint64_t *origin, uint64_t *household)
+{
+        *household = 0;
+        if (text.len == MESSAGE_HEX)
+                return message_read_hex(text.ptr, origin);
+        return text.len == 2 * MESSAGE_HEX + 1 && text.ptr[MESSAGE_HEX] == '.' && message_read_hex(text.ptr, origin) &&
+               message_read_hex(text.ptr + MESSAGE_HEX + 1, household);
+}
+
 /* ------------------------------------------------------------------------------------------------------ writing */
 
 size_t message_write_number(char *to, uint64_t number)
@@ -202,16 +225,27 @@ size_t message_write_number(char *to, uint64_t number)
         return len;
 }
 
-size_t message_write_head(char *to, enum message_kind kind, uint64_t origin, uint64_t sequence)
+static size_t message_write_hex(char *to, uint64_t number)
 {
         static const char hex[] = "0123456789abcdef";
-        size_t            n = 0;
+
+        for (size_t i = 0; i < MESSAGE_HEX; i++)
+                to[i] = hex[number >> (60 - 4 * i) & 15];
+        return MESSAGE_HEX;
+}
+
+size_t message_write_head(char *to, enum message_kind kind, uint64_t origin, uint64_t household, uint64_t sequence)
+{
+        size_t n = 0;
 
         to[n++] = '1';
         to[n++] = (char)kind;
         to[n++] = ' ';
-        for (int shift = 60; shift >= 0; shift -= 4)
-                to[n++] = hex[origin >> shift & 15];
+        n += message_write_hex(to + n, origin);
+        if (household != 0) {
+                to[n++] = '.';
+                n += message_write_hex(to + n, household);
+        }
         to[n++] = ' ';
         n += message_write_number(to + n, sequence);
         to[n++] = '\n';

@@ -37,10 +37,14 @@ void message_feed(struct message *message, const char *data, size_t len, event_f
 /* After the last byte. False: malformed, or of a version that this one cannot read. */
 bool message_end(const struct message *message);
 
+/* Origins of ours: 16 hexadecimal digits, and where there is a household (publisher.h) a dot and 16 more. False: it is
+ * somebody else's. */
+bool message_read_origin(struct mt_bytes text, uint64_t *origin, uint64_t *household);
+
 /* ------------------------------------------------------------------------------------------------------ writing */
 
-/* Both return the bytes written; there is room for as many as the enum says, and for the key. */
-size_t message_write_head(char *to, enum message_kind kind, uint64_t origin, uint64_t sequence);
+/* Both return the bytes written; there is room for as many as the enum says, and for the key. household: 0 for none. */
+size_t message_write_head(char *to, enum message_kind kind, uint64_t origin, uint64_t household, uint64_t sequence);
 size_t message_write_key(char *to, struct mt_bytes key);
 size_t message_write_number(char *to, uint64_t number); /* decimal; 20 bytes at most */
 

@@ -201,13 +201,13 @@ static enum message_kind announcement_kind(const struct announcement *a)
         return a->kept ? MESSAGE_UPDATE : MESSAGE_REMOVE;
 }
 
-struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool audit, uint64_t origin,
-                                     uint64_t sequence)
+struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool audit,
+                                     const struct announcement_origin *from, uint64_t sequence)
 {
         struct publisher_words w = {.len = 0};
         char                   head[MESSAGE_HEAD_MAX];
-        size_t                 head_len = message_write_head(head, announcement_kind(a), origin, sequence);
-        char                  *end, *begin;
+        size_t head_len = message_write_head(head, announcement_kind(a), from->number, from->household, sequence);
+        char  *end, *begin;
 
         if (a->lost || !announcement_grow(a, 2))
                 return mt_bytes(NULL, 0);
@@ -265,17 +265,10 @@ void publisher_note_cleared(uint64_t origin, uint64_t sequence)
 
 bool publisher_has_cleared(struct mt_bytes origin, uint64_t sequence)
 {
-        uint64_t number = 0, mark;
+        uint64_t number, household, mark;
 
-        if (origin.len != 16)
+        if (!message_read_origin(origin, &number, &household))
                 return false;
-        for (size_t i = 0; i < origin.len; i++) {
-                char c = origin.ptr[i];
-
-                if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-                        return false;
-                number = number << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-        }
         mark = publisher_mark(number, sequence);
         return mt_load_acquire(&publisher_cleared[mark % PUBLISHER_CLEARED]) == mark; /* [W2] */
 }

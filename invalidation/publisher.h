@@ -51,10 +51,15 @@ enum announcement_form {
         ANNOUNCEMENT_HERE,      /* the connection is in database 0, or it does not matter */
         ANNOUNCEMENT_ELSEWHERE, /* it is in another one, or nobody knows: a stream is a key of database 0 */
 };
+/* Who says it. household: whoever has the same one keeps the same tiers below Redis, and looks after them at each write
+ * by itself (shim/connection/below.h); 0: nobody does. */
+struct announcement_origin {
+        uint64_t number, household;
+};
 /* The command that says it: RESP, valid until the next call for this announcement. audit: for the
  * audit stream. ptr NULL: it is lost. */
-struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool audit, uint64_t origin,
-                                     uint64_t sequence);
+struct mt_bytes announcement_command(struct announcement *a, enum announcement_form form, bool audit,
+                                     const struct announcement_origin *from, uint64_t sequence);
 
 /* An origin that nobody else has: one for each connection, since messages are in order on a connection alone. Never 0.
  */

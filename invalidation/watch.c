@@ -517,9 +517,18 @@ static bool watch_replied(struct watch *watch, const struct event *event, uint64
 
 /* ------------------------------------------------------------------------------------------------------ messages */
 
+static bool watch_own_household(const struct watch *watch, struct mt_bytes origin)
+{
+        uint64_t number, household;
+
+        return watch->config->household != NULL && message_read_origin(origin, &number, &household) && household != 0 &&
+               household == watch->config->household(watch->leader.l1, watch->leader.index);
+}
+
 /* The head of a message: the rest of one that is known already is not wanted. */
 static bool watch_announced(struct watch *watch, struct mt_bytes origin, uint64_t sequence)
 {
+        watch->own_household = watch_own_household(watch, origin);
         l1_count(watch->leader.l1, COUNTER_messages, 1);
         if (!origins_follow(&watch->origins, origin, sequence))
                 watch_doubt(watch, COUNTER_message_gaps);
@@ -529,11 +538,19 @@ static bool watch_announced(struct watch *watch, struct mt_bytes origin, uint64_
         return false;
 }
 
+/* A key that one of our own household has written, and removes from the tiers itself before it believes in its write
+ * (shim/connection/below.h). What is there was stored since, perhaps by that very write. Why nothing that is older can
+ * be: a value is stored under a mark that was taken before its SET was sent, and the removal makes it void. */
+static bool watch_below_knows(const struct watch *watch, const struct event *event)
+{
+        return watch->own_household && event->kind == EVENT_REMOVE;
+}
+
 static bool watch_told(void *arg, const struct event *event)
 {
         struct watch *watch = arg;
 
-        if (event->kind != EVENT_ANNOUNCED)
+        if (event->kind != EVENT_ANNOUNCED && !watch_below_knows(watch, event))
                 apply_below(watch->config, &watch->leader, event);
         switch (event->kind) {
         case EVENT_ANNOUNCED: return watch_announced(watch, event->bytes, (uint64_t)event->integer);

@@ -59,6 +59,7 @@ struct watch {
         char                   entry_id[SOURCE_ID_MAX + 1];
         bool                   waits_next; /* what is asked next may wait */
         bool                   in_message;
+        bool                   own_household; /* it is of one of ours (publisher.h) */
         struct message         message;
         struct origins         origins;
 };

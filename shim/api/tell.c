@@ -22,10 +22,11 @@ static void tell_answered(void *arg, const void *reply)
 
 static enum mtshim_status tell_send(struct api_call *call, struct announcement *what, bool audit)
 {
-        bool                   here = call->m->database == 0;
-        enum announcement_form form = here ? ANNOUNCEMENT_HERE : ANNOUNCEMENT_ELSEWHERE;
-        struct mt_bytes        words = announcement_command(what, form, audit, publisher_origin(), 1);
-        struct tell            tell = {.call = call, .status = MTSHIM_UNTOLD};
+        const struct announcement_origin from = {.number = publisher_origin()};
+        bool                             here = call->m->database == 0;
+        enum announcement_form           form = here ? ANNOUNCEMENT_HERE : ANNOUNCEMENT_ELSEWHERE;
+        struct mt_bytes                  words = announcement_command(what, form, audit, &from, 1);
+        struct tell                      tell = {.call = call, .status = MTSHIM_UNTOLD};
 
         if (words.ptr == NULL)
                 return api_say(MTSHIM_UNTOLD, "no memory for a message");

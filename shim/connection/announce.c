@@ -172,7 +172,7 @@ static bool announce_one(struct connection *c, bool async, bool audit)
         enum announcement_form form = here ? ANNOUNCEMENT_HERE : ANNOUNCEMENT_ELSEWHERE;
         uint32_t               flags =
                 (a->what.all ? ANNOUNCE_ALL : 0) | (audit ? ANNOUNCE_AUDIT : 0) | (async ? ANNOUNCE_DELIVER : 0);
-        struct mt_bytes bytes = announcement_command(&a->what, form, audit, a->origin, a->sequence);
+        struct mt_bytes bytes = announcement_command(&a->what, form, audit, &a->origin, a->sequence);
 
         if (!session_announcing(c, (uint32_t)a->sequence << ANNOUNCE_FLAG_BITS | flags))
                 return false;
@@ -192,6 +192,18 @@ static bool announce_reads_replies(const struct connection *c, bool async)
                (!async || c->hiredis->redisAsyncFormattedCommand != NULL);
 }
 
+/* In another household (another user's segment) it is another origin. */
+static void announce_introduce(struct connection *c)
+{
+        struct announce *a = &c->announce;
+        uint64_t         household = c->server != NULL ? runtime_household(c->l1, c->server_index) : 0;
+
+        if (a->origin.number != 0 && a->origin.household == household)
+                return;
+        a->origin = (struct announcement_origin){publisher_origin(), household};
+        a->sequence = 0;
+}
+
 /* Cold in the sense that a program in tracking mode never comes here. */
 MT_COLD void announce_send(struct connection *c, bool async)
 {
@@ -203,8 +215,7 @@ MT_COLD void announce_send(struct connection *c, bool async)
         a->pending = false;
         if (a->gathering) /* a transaction began in the same bytes: with what is written in it */
                 return;
-        if (a->origin == 0)
-                a->origin = publisher_origin();
+        announce_introduce(c);
         a->sequence++;
         if (announce_takes_debt(c))
                 announcement_all(&a->what);
@@ -234,7 +245,7 @@ static void announce_took_place(struct connection *c, uint32_t argument)
         if (sequence > a->sequence)
                 sequence -= mask + 1;
         if (a->cleared && !(argument & ANNOUNCE_ALL))
-                publisher_note_cleared(a->origin, sequence);
+                publisher_note_cleared(a->origin.number, sequence);
         a->cleared = false;
 }
 

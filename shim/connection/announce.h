@@ -23,19 +23,20 @@ enum announce_form {
 
 /* Part of struct connection; all zero where nothing is announced. */
 struct announce {
-        uint8_t             form;      /* enum announce_form; ends with the connection */
-        bool                pending;   /* what is noted goes out behind the command that is appended next */
-        bool                gathering; /* MULTI was sent */
-        bool                selecting; /* a SELECT is on its way, or in a transaction: the database may be any */
-        bool                owes;      /* something was not announced, and there is no place in the segment to say so */
-        bool                cleared;   /* the keys of the write that was answered last have been cleared in L1 */
-        bool                queued;    /* the command that was sent last has a row of its own among what is owed */
-        bool                late;      /* a reply was waited for in vain, and may still come */
-        bool                ready;     /* what is held goes to the program next, whatever else has come */
-        uint32_t            unsure;    /* commands on their way that may be any, under another name */
-        uint64_t            origin, sequence;
-        struct announcement what;
-        void               *held; /* a reply that the program does not have yet */
+        uint8_t  form;      /* enum announce_form; ends with the connection */
+        bool     pending;   /* what is noted goes out behind the command that is appended next */
+        bool     gathering; /* MULTI was sent */
+        bool     selecting; /* a SELECT is on its way, or in a transaction: the database may be any */
+        bool     owes;      /* something was not announced, and there is no place in the segment to say so */
+        bool     cleared;   /* the keys of the write that was answered last have been cleared in L1 */
+        bool     queued;    /* the command that was sent last has a row of its own among what is owed */
+        bool     late;      /* a reply was waited for in vain, and may still come */
+        bool     ready;     /* what is held goes to the program next, whatever else has come */
+        uint32_t unsure;    /* commands on their way that may be any, under another name */
+        uint64_t sequence;
+        struct announcement_origin origin;
+        struct announcement        what;
+        void                      *held; /* a reply that the program does not have yet */
 };
 
 /* Of a row of class COMMAND_ANNOUNCE: its argument. The sequence's low bits are above. */

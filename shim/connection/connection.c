@@ -295,7 +295,7 @@ void connection_after_fork(void)
 
                 if (c != NULL && c != CONNECTION_TOMBSTONE) {
                         c->doubt |= DOUBT_INHERITED;
-                        c->announce.origin = 0; /* the parent goes on counting as that one */
+                        c->announce.origin.number = 0; /* the parent goes on counting as that one */
                 }
         }
         connection_unlock();

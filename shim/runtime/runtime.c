@@ -10,6 +10,7 @@
 #include "../../invalidation/invalidation.h"
 #include "../../l1/base/forklock.h"
 #include "../../l1/base/handover.h"
+#include "../../l1/base/hash.h"
 #include "../../l1/base/log.h"
 #include "../redis/backend_redis.h"
 
@@ -86,6 +87,7 @@ static void runtime_configure_invalidation(void)
                 .audit_stream = runtime_set(o->audit_stream),
                 .audit_maxlen = o->audit_maxlen,
                 .tiers = runtime_tiers,
+                .household = runtime_household,
         };
 
         invalidation_setup(&config);
@@ -104,6 +106,33 @@ static bool runtime_rules_tiers(void)
         return false;
 }
 
+static uint64_t runtime_hash_tiers(void)
+{
+        const struct hash_key plain = {{1, 2}}; /* runtime_household() adds a secret */
+        const struct rules   *rules = &runtime.options.rules;
+        uint64_t              hash = mt_hash(runtime.options.tiers, strlen(runtime.options.tiers), plain);
+
+        for (unsigned i = 0; i < rules->count; i++) {
+                const struct rule *rule = &rules->rule[i];
+                uint64_t           pattern = mt_hash(rules->text + rule->at, rule->len, plain);
+
+                hash = mt_hash(&(uint64_t[]){hash, pattern, rule->flags & RULE_TIERS}, 3 * sizeof hash, plain);
+        }
+        return hash;
+}
+
+uint64_t runtime_household(const struct l1 *l1, uint32_t server_index)
+{
+        struct mt_bytes what = mt_bytes((const char *)&runtime.tiers_hash, sizeof runtime.tiers_hash);
+        uint64_t        hash;
+
+        if (!runtime.below)
+                return 0;
+        hash = l1_hash(l1, server_index, what);
+        /* Others are told of it: what it is made with stays a secret. */
+        return hash_fold(hash ^ UINT64_C(0x9e3779b97f4a7c15), hash ^ UINT64_C(0xd6e8feb86659fd93));
+}
+
 static int runtime_setup(void)
 {
         tiers_register(&backend_redis);
@@ -118,6 +147,7 @@ static int runtime_setup(void)
                 log_line(LOG_ERROR, "MTSHIM_ABORT_CONF=1 and a part of MTSHIM_TIERS is bad: nothing is cached");
                 return RUNTIME_OFF;
         }
+        runtime.tiers_hash = runtime_hash_tiers();
         runtime.below = runtime.tiers != NULL && runtime_rules_tiers();
         return RUNTIME_READY;
 }

@@ -16,6 +16,7 @@ struct runtime {
         struct tiers    *tiers;     /* NULL: none; runtime_tiers() is what others ask */
         void (*on_fork)(void);      /* set once by the room above; called in a child, which has one thread */
         bool            below;      /* there are tiers, and a rule that names keys for them */
+        uint64_t        tiers_hash; /* of both, as the options have them */
         const uint64_t *alive;      /* one word of a page that a fork wipes: 0 there means that we are a child */
 };
 extern struct runtime runtime;
@@ -49,6 +50,11 @@ struct l1 *runtime_l1_now(void);
 
 /* The tiers below Redis; they come to the segment, and lose it, as the process does. NULL: there are none. */
 struct tiers *runtime_tiers(void);
+
+/* Processes that share a segment and name the same tiers, and the same keys for them, are one household as far as this
+ * server is concerned: a write by one of them has left the tiers of all in order before it is believed in. 0: there are
+ * no tiers. */
+uint64_t runtime_household(const struct l1 *l1, uint32_t server_index);
 
 /* Are we the child of a fork that has not been noticed yet? Asked on every request: one load. */
 static inline bool runtime_forked(void)

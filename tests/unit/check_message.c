@@ -205,7 +205,8 @@ static void publish(enum invalidation_mode mode)
 
 static void says(struct announcement *a, enum announcement_form form, bool audit, const char *wanted)
 {
-        struct mt_bytes command = announcement_command(a, form, audit, 0xabc, 12);
+        const struct announcement_origin from = {.number = 0xabc};
+        struct mt_bytes                  command = announcement_command(a, form, audit, &from, 12);
 
         ck_assert_ptr_nonnull(command.ptr);
         ck_assert_msg(command.len == strlen(wanted) && memcmp(command.ptr, wanted, command.len) == 0, "%.*s",
@@ -237,6 +238,40 @@ START_TEST(words)
              "ARGV[1],'*','m',ARGV[2])\r\n$1\r\n1\r\n$3\r\nstr\r\n$6\r\n100000\r\n"
              "$32\r\n1B 0000000000000abc 12\n3:foo2:\x01\n\r\n");
         announcement_free(&a);
+}
+END_TEST
+
+START_TEST(households)
+{
+        const struct announcement_origin from = {.number = 0xabc, .household = UINT64_C(0xfedcba9876543210)};
+        static const char *const         others[] = {"",
+                                                     "0000000000000ab",
+                                                     "0000000000000abC",
+                                                     "0000000000000abc.",
+                                                     "0000000000000abc.fedcba987654321",
+                                                     "0000000000000abc-fedcba9876543210",
+                                                     "0000000000000abc.fedcba987654321g",
+                                                     "g000000000000abc.fedcba9876543210",
+                                                     "0000000000000abc.fedcba9876543210 "};
+        const char                      *wanted =
+                "*3\r\n$7\r\nPUBLISH\r\n$4\r\nchan\r\n$45\r\n1U 0000000000000abc.fedcba9876543210 12\n3:foo\r\n";
+        struct announcement a = {.buffer = NULL};
+        struct mt_bytes     command;
+        uint64_t            origin, household;
+
+        publish(INVALIDATION_PUBSUB);
+        announcement_key(&a, mt_bytes_of("foo"), false);
+        command = announcement_command(&a, ANNOUNCEMENT_HERE, false, &from, 12);
+        ck_assert_msg(mt_bytes_equal(command, mt_bytes_of(wanted)), "%.*s", (int)command.len, command.ptr);
+        announcement_free(&a);
+        ck_assert(message_read_origin(mt_bytes_of("0000000000000abc.fedcba9876543210"), &origin, &household));
+        ck_assert(origin == from.number && household == from.household);
+        ck_assert(message_read_origin(mt_bytes_of("0000000000000abc"), &origin, &household));
+        ck_assert(origin == from.number && household == 0);
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+                ck_assert_msg(!message_read_origin(mt_bytes_of(others[i]), &origin, &household), "%s", others[i]);
+        publisher_note_cleared(from.number, 7); /* who has cleared is known by the number, in whatever household */
+        ck_assert(publisher_has_cleared(mt_bytes_of("0000000000000abc.fedcba9876543210"), 7));
 }
 END_TEST
 
@@ -366,6 +401,7 @@ int main(void)
         tcase_add_test(tests, unheard);
         tcase_add_test(tests, origins);
         tcase_add_test(tests, words);
+        tcase_add_test(tests, households);
         tcase_add_test(tests, too_many);
         tcase_add_test(tests, cleared);
         tcase_add_test(tests, from_a_channel);
