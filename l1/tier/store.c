@@ -397,21 +397,33 @@ struct store_answer store_mark(struct store *store, struct mt_bytes key, uint64_
         return answer;
 }
 
-/* number: length of the key, ttl, mark. thing[0]: where a promotion is counted. */
+uint64_t store_remains(uint64_t ttl_ms, uint64_t read_ns)
+{
+        uint64_t gone_ms = (clock_precise_ns() - read_ns + NS_PER_MS - 1) / NS_PER_MS;
+
+        if (ttl_ms == MT_TTL_NONE)
+                return ttl_ms;
+        return ttl_ms > gone_ms ? ttl_ms - gone_ms : 0;
+}
+
+/* number: length of the key, ttl, mark; of a promotion, when the ttl was read. thing[0]: where it is counted. */
 static void store_run_set(struct worker_job *job, bool stopped)
 {
         struct store_life *life = store_of(job);
         size_t             key_len = (size_t)job->number[0];
         struct tier_shm   *counted = job->thing[0];
+        uint64_t           ttl_ms = counted != NULL ? store_remains(job->number[1], job->number[3]) : job->number[1];
 
         if (stopped)
                 job->status = MT_ERROR;
+        else if (counted != NULL && ttl_ms == 0) /* it waited for so long */
+                return;
         else if (life->backend->ops->set_marked == NULL)
                 job->status = MT_UNSUPPORTED;
         else
                 job->status = life->backend->ops->set_marked(life->self, store_brought(job, 0, key_len),
                                                              store_brought(job, key_len, job->in.used - key_len),
-                                                             job->number[1], job->number[2]);
+                                                             ttl_ms, job->number[2]);
         if (counted == NULL || stopped)
                 return;
         life->store->report(life->store->arg, job->status != MT_ERROR);
@@ -442,11 +454,14 @@ struct store_answer store_set(struct store *store, struct mt_bytes key, struct m
 }
 
 void store_promote(struct store *store, struct tier_shm *shm, struct mt_bytes key, struct mt_bytes value,
-                   uint64_t ttl_ms, uint64_t mark)
+                   uint64_t ttl_ms, uint64_t read_ns, uint64_t mark)
 {
         struct worker_job *job = store_job_set(store, key, value, ttl_ms, mark, shm);
 
-        if (job != NULL && !worker_post(&store_of(job)->worker, job))
+        if (job == NULL)
+                return;
+        job->number[3] = read_ns;
+        if (!worker_post(&store_of(job)->worker, job))
                 worker_release(&store_of(job)->worker, job);
 }
 

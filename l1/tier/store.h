@@ -48,9 +48,12 @@ struct store_answer store_set(struct store *store, struct mt_bytes key, struct m
                               uint64_t mark, uint64_t deadline_ns);
 struct store_answer store_health(struct store *store, uint64_t deadline_ns);
 
-/* The same as store_set(), without waiting; a success is counted in shm->promotions. */
+/* What is left of a time to live that was read then (precise clock); rounded down, 0: it is over. */
+uint64_t store_remains(uint64_t ttl_ms, uint64_t read_ns);
+/* The same as store_set(), without waiting, for what is left of ttl_ms when it is done; a success is counted in
+ * shm->promotions. */
 void store_promote(struct store *store, struct tier_shm *shm, struct mt_bytes key, struct mt_bytes value,
-                   uint64_t ttl_ms, uint64_t mark);
+                   uint64_t ttl_ms, uint64_t read_ns, uint64_t mark);
 
 enum store_removal { STORE_KEYS, STORE_PATTERN, STORE_ALL };
 /* A removal as debt.h has it; shm NULL: no word stands for it. */

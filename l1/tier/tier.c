@@ -127,16 +127,6 @@ struct tier_look {
         char                   text[NAME_MAX_BYTES];
 };
 
-/* What is left of a time to live that was read then; rounded down, 0: it is over. */
-static uint64_t tier_remains(uint64_t ttl_ms, uint64_t read_ns)
-{
-        uint64_t gone_ms = (clock_precise_ns() - read_ns + NS_PER_MS - 1) / NS_PER_MS;
-
-        if (ttl_ms == MT_TTL_NONE)
-                return ttl_ms;
-        return ttl_ms > gone_ms ? ttl_ms - gone_ms : 0;
-}
-
 static void tier_count_get(struct tier_shm *shm, bool hit, uint64_t took_ns)
 {
         uint64_t most = mt_load_relaxed(&shm->get_ns_max);
@@ -154,7 +144,7 @@ static enum mt_status tier_read(struct tier_look *look, struct tier *t, struct t
         uint64_t            took_ns = clock_precise_ns() - call.began_ns;
 
         look->read_ns = call.began_ns;
-        if (tier_end(&call, answer) == MT_OK && tier_remains(look->ttl_ms, look->read_ns) == 0)
+        if (tier_end(&call, answer) == MT_OK && store_remains(look->ttl_ms, look->read_ns) == 0)
                 answer.status = MT_MISS;
         if (answer.status != MT_OK && answer.status != MT_MISS)
                 return MT_ERROR;
@@ -188,12 +178,12 @@ static void tier_promote(struct tier_look *look)
         for (unsigned i = 0; i < TIER_MAX; i++) {
                 struct tier     *t = &look->tiers->tier[i];
                 struct tier_shm *shm = mt_load_acquire(&t->place);
-                uint64_t         ttl_ms = tier_remains(look->ttl_ms, look->read_ns);
                 struct mt_bytes  name;
 
-                if ((look->marked & 1u << i) != 0 && shm != NULL && ttl_ms != 0 &&
+                if ((look->marked & 1u << i) != 0 && shm != NULL &&
                     name_key(look->text, !t->setting->named, look->key, &name))
-                        store_promote(&t->store, shm, name, look->out.value, ttl_ms, look->mark[i]);
+                        store_promote(&t->store, shm, name, look->out.value, look->ttl_ms, look->read_ns,
+                                      look->mark[i]);
         }
 }
 
@@ -229,7 +219,7 @@ static enum mt_status tier_get(struct tier_look *look, unsigned i, struct tier_f
                 return status;
         if (coin)
                 tier_promote(look);
-        found->ttl_ms = tier_remains(look->ttl_ms, look->read_ns);
+        found->ttl_ms = store_remains(look->ttl_ms, look->read_ns);
         found->level = t->setting->level;
         found->promote = coin;
         return found->ttl_ms != 0 ? MT_OK : MT_MISS;

@@ -106,7 +106,7 @@ START_TEST(promoted)
 }
 END_TEST
 
-START_TEST(over)
+START_TEST(a_ttl_of_0_does_not_become_300_s_on_promotion)
 {
         struct tier_found found;
 
@@ -198,6 +198,50 @@ START_TEST(another_segment)
         settle(4);
         ck_assert(row_of(4).closed);
         ck_assert(!row_of(3).closed);
+}
+END_TEST
+
+static void *mark_in_thread(void *unused)
+{
+        char              text[16];
+        struct tier_key   key = script_tier_key(text, 2);
+        struct tier_marks marks;
+
+        tiers_mark(tiers, &key, &marks);
+        return unused;
+}
+
+/* The store above is busy with something else when the value is found, and for so long. */
+static const struct {
+        uint64_t waits_ms;
+        int      there;
+} waiting[] = {{400, 41}, {1100, -1}};
+
+START_TEST(a_promotion_that_waits_does_not_lengthen_a_life)
+{
+        struct tier_found found;
+        pthread_t         asks, marks;
+
+        tier_open_with(tier_two);
+        ck_assert_int_eq(script_ask(tiers, 1, NULL), -1); /* both are open now, so that it is read in the thread */
+        script_put(1, 1, 41, 1000);
+        mt_store_release(&scripts[1].hangs[SCRIPT_GOT], true);
+        ck_assert_int_eq(pthread_create(&asks, NULL, ask_in_thread, &found), 0);
+        ck_assert_int_eq(sem_wait(&scripts[1].inside), 0);
+        mt_store_release(&scripts[0].hangs[SCRIPT_MARK], true);
+        ck_assert_int_eq(pthread_create(&marks, NULL, mark_in_thread, NULL), 0);
+        ck_assert_int_eq(sem_wait(&scripts[0].inside), 0);
+        sem_post(&scripts[1].gate);
+        pthread_join(asks, NULL);
+        ck_assert_uint_le(found.ttl_ms, 1000);
+        advance(waiting[_i].waits_ms * NS_PER_MS);
+        sem_post(&scripts[0].gate);
+        pthread_join(marks, NULL);
+        settle(3);
+        ck_assert_int_eq(script_has(0, 1), waiting[_i].there);
+        ck_assert_uint_le(mt_load_relaxed(&scripts[0].ttl_ms[1]), 600);
+        ck_assert_uint_eq(row_of(3).promotions, waiting[_i].there != -1);
+        ck_assert(!row_of(3).tripped);
 }
 END_TEST
 
@@ -1056,7 +1100,9 @@ int main(void)
         tcase_add_checked_fixture(looks, tier_setup, tier_end);
         tcase_add_test(looks, downwards);
         tcase_add_test(looks, promoted);
-        tcase_add_test(looks, over);
+        tcase_add_test(looks, a_ttl_of_0_does_not_become_300_s_on_promotion);
+        tcase_add_loop_test(looks, a_promotion_that_waits_does_not_lengthen_a_life, 0,
+                            (int)(sizeof waiting / sizeof waiting[0]));
         tcase_add_test(looks, removed_while_it_is_promoted);
         tcase_add_test(looks, another_segment);
         tcase_add_test(looks, read_anywhere);
