@@ -21,6 +21,7 @@
 #   make bench-hitratio  what the cache keeps, beside other policies; QUICK=1 for a shorter look
 #   make bench-hosts   what 1 to 256 listeners cost one server, HOSTS.md; QUICK=1 for a shorter look
 #   make bench-tier    what lmdb and memcached cost as a tier; QUICK=1 for a shorter look
+#   make bench-tier-hit  what further tiers cost a hit of L1
 #   make bench-stampede  what coalescing costs a miss that nobody else has
 #   make debug         build/debug: -O0, assertions   make testclock    build/testclock: a clock that tests can move
 #   make deps          Debian packages, if missing    make deps-matrix  hiredis 1.2 under build/matrix, not installed
@@ -450,9 +451,11 @@ bench-hosts: all $(HOSTS)
 	+$(Q)$(call flavour,testclock,all)
 	$(Q)bench/hosts/run $(BUILD) $(if $(QUICK),quick,full)
 
-.PHONY: bench-tier
+.PHONY: bench-tier bench-tier-hit
 bench-tier: all $(BUILD)/bench/tier
 	$(Q)bench/tiers $(BUILD) $(if $(QUICK),quick)
+bench-tier-hit: all $(MISS)
+	$(Q)bench/tierhit $(BUILD)
 
 .PHONY: bench-stampede
 bench-stampede: all $(MISS)
