@@ -1,5 +1,5 @@
-/* handover.h - lines that our own threads have to say. Descriptor 2 of such a thread is not the program's (thread.h), so
- * a line waits until one of the program's threads comes by and prints it. */
+/* handover.h - lines that our own threads have to say. Descriptor 2 of such a thread is not the program's (thread.h),
+ * so a line waits until one of the program's threads comes by and prints it. */
 #ifndef MT_BASE_HANDOVER_H
 #define MT_BASE_HANDOVER_H
 

@@ -1,8 +1,8 @@
 /* log.h - one line when something is wrong, silence while all is well.
  * Never stdout. Descriptor 2 is used only while it is still the file that it was at load and takes the write without
  * blocking; SIGPIPE from it never reaches the program; errno is kept. MTSHIM_LOG=FILE appends to FILE instead (%p is
- * the pid); it is opened and closed around each line, so that the program sees no descriptor. A line of a thread of ours waits for one of the program's (handover.h). Thread-safe; allocates
- * nothing; lines are cut at 1 KiB. */
+ * the pid); it is opened and closed around each line, so that the program sees no descriptor. A line of a thread of
+ * ours waits for one of the program's (handover.h). Thread-safe; allocates nothing; lines are cut at 1 KiB. */
 #ifndef MT_BASE_LOG_H
 #define MT_BASE_LOG_H
 

@@ -13,7 +13,8 @@ bool thread_start(void *(*body)(void *), void *arg);
 
 /* From inside: a name, no cancellation, and a descriptor table of its own with nothing of the program's in it: the
  * program's closefrom() does not close our sockets, our writes never reach a reused descriptor, and a pipe of the
- * program's is not held open. What it logs is handed over (handover.h). False: refused by the system; the thread must end. */
+ * program's is not held open. What it logs is handed over (handover.h). False: refused by the system; the thread must
+ * end. */
 bool thread_settle(void);
 /* A descriptor that becomes readable when thread_wake() is called; -1 on failure. */
 int thread_open_wakeup(void);
