@@ -12,7 +12,8 @@ settled() {
 with() {
         rm -f /dev/shm/mtshim.*."$MTSHIM_SEGMENT".*
         MTSHIM_SEGMENT=$SEGMENT-$CHECKS
-        env "$@" "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "$PROGS/play" >"$T/out" 2>"$T/lines" || { show "$T/lines"; fail "$*"; }
+        env "$@" "${WITH[@]}" MT_SHIMMED=1 LD_PRELOAD="$LIB" "$PROGS/play" >"$T/out" 2>"$T/lines" ||
+                { show "$T/lines"; fail "$*"; }
         [ ! -s "$T/lines" ] || { show "$T/lines"; fail "$*"; }
 }
 
@@ -81,7 +82,8 @@ travels c k
 E2
 ok "MTSHIM_TTL_SCALE=8: never more than what remains"
 
-# 200 keys filled at once. Half of a life of 100 s is left to chance: evenly, so at 75 s 100 are left, by 7 each way (one sigma).
+# 200 keys filled at once. Half of a life of 100 s is left to chance: evenly, so at 75 s 100 are left, by 7 each way (one
+# sigma).
 mapfile -t keys < <(seq -f 'k%g' 200)
 {
         printf 'foreign SET %s v\n' "${keys[@]}" other
