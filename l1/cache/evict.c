@@ -183,7 +183,8 @@ static bool evict_move_piece(struct evict_run *run, const struct evict_entry *e,
 
         if (keep == NULL)
                 return false;
-        /* A list lies before the head of its log segment; a word that somebody forged may point into the room itself. */
+        /* A list lies before the head of its log segment; a word that somebody forged may point into the room itself.
+         */
         if (list_offset < keep->start + keep->head + size && keep->start + keep->head < list_offset + list->size)
                 return false;
         at = logseg_at(run->l1, keep);
