@@ -144,7 +144,7 @@ enum mtshim_status mtshim_get(struct mtshim *m, struct mtshim_bytes key, struct 
 /* The same into room of the caller's. *len: of the value in bytes, also with MTSHIM_TOO_LARGE; no NUL is put behind. */
 enum mtshim_status mtshim_get_into(struct mtshim *m, struct mtshim_bytes key, void *to, size_t room, size_t *len);
 /* The value and what remains of its time to live, at least 1 ms, or MTSHIM_TTL_NONE. Both come from the server, in one
- * round trip: L1 is not asked, and not filled. */
+ * round trip, or in up to four of them while others write the key: L1 is not asked, and not filled. */
 enum mtshim_status mtshim_get_with_ttl(struct mtshim *m, struct mtshim_bytes key, struct mtshim_value *value,
                                        uint64_t *ttl_ms);
 

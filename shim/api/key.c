@@ -97,91 +97,132 @@ API_EXPORT enum mtshim_status mtshim_get_into(struct mtshim *m, struct mtshim_by
         return status;
 }
 
-/* The four replies to MULTI, PTTL, GET, EXEC. */
+/* PTTL, GET, PTTL. Neither MULTI nor a script: a server that is full (maxmemory) queues nothing, and not every user may
+ * use them. Of a value that somebody writes in between, the two times do not fit together: asked again, and in the end
+ * the lesser of the two is the one that is not too long. */
+enum { KEY_REPLIES = 3, KEY_FITS_TRIES = 4 };
+
 struct key_with_ttl {
-        struct api_call     *call;
-        struct mtshim_value *value;
-        uint64_t            *ttl_ms;
-        enum mtshim_status   status;
-        bool                 failed; /* an error was among them: its words are the thread's sentence */
+        struct api_call    *call;
+        struct mtshim_value value;
+        long long           pttl_ms[2]; /* -1: no end */
+        unsigned            replies;
+        enum mtshim_status  status; /* MTSHIM_OK until one of them is something else: its words are the thread's */
 };
-
-static void key_take_pair(struct key_with_ttl *take, const void *reply)
-{
-        const struct abi *abi = &take->call->h->abi;
-        const void       *pttl = abi_reply_element(abi, reply, 0), *get = abi_reply_element(abi, reply, 1);
-        struct mt_bytes   found;
-        long long         ms;
-
-        take->status = api_status(take->call, pttl);
-        if (take->status == MTSHIM_OK)
-                take->status = key_answer(take->call, get, &found);
-        if (take->status != MTSHIM_OK)
-                return;
-        ms = abi_reply_integer(abi, pttl);
-        *take->ttl_ms = ms == -1 ? MTSHIM_TTL_NONE : ms < 1 ? 1 : (uint64_t)ms;
-        take->status = api_value(found, take->value);
-}
 
 static void key_take(void *arg, const void *reply)
 {
         struct key_with_ttl *take = arg;
-        const struct abi    *abi = &take->call->h->abi;
+        unsigned             n = take->replies++;
+        struct mt_bytes      found;
 
-        if (take->failed)
+        if (take->status != MTSHIM_OK)
                 return;
-        if (abi_reply_type(reply) == ABI_REPLY_ERROR) {
-                take->status = api_status(take->call, reply);
-                take->failed = true;
-        } else if (abi_reply_type(reply) == ABI_REPLY_ARRAY && abi_reply_elements(abi, reply) == 2) {
-                key_take_pair(take, reply);
+        if (n == 1) {
+                take->status = key_answer(take->call, reply, &found);
+                if (take->status == MTSHIM_OK)
+                        take->status = api_value(found, &take->value);
+                return;
         }
+        take->status = api_status(take->call, reply);
+        if (take->status != MTSHIM_OK)
+                return;
+        if (abi_reply_type(reply) != ABI_REPLY_INTEGER)
+                take->status = api_say(MTSHIM_ERROR, "the server answers PTTL oddly");
+        else
+                take->pttl_ms[n / 2] = abi_reply_integer(&take->call->h->abi, reply);
 }
 
-static enum mtshim_status key_get_with_ttl(struct mtshim *m, struct mtshim_bytes key, struct key_with_ttl *take)
+/* Both of the same value's life, asked for within this time? */
+static bool key_fits(const long long pttl_ms[2], uint64_t passed_ns)
 {
-        struct api_call    call;
-        enum mtshim_status status;
-        size_t             room = key.len + 128, len;
-        char              *resp = malloc(2 * room);
-        bool               good, fresh;
+        long long passed_ms = (long long)(passed_ns / NS_PER_MS) + 1;
 
-        if (resp == NULL)
-                return api_say(MTSHIM_ERROR, "no memory");
-        len = (size_t)snprintf(resp, room, "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nPTTL\r\n$%zu\r\n", key.len);
-        memcpy(resp + len, api_bytes(key).ptr, key.len);
-        len += key.len;
-        len += (size_t)snprintf(resp + len, room, "\r\n*2\r\n$3\r\nGET\r\n$%zu\r\n", key.len);
-        memcpy(resp + len, api_bytes(key).ptr, key.len);
-        len += key.len;
-        len += (size_t)snprintf(resp + len, room, "\r\n*1\r\n$4\r\nEXEC\r\n");
-        do {
-                status = api_begin(&call, m);
+        if (pttl_ms[0] < 0 || pttl_ms[1] < 0)
+                return pttl_ms[0] == -1 && pttl_ms[1] == -1;
+        return pttl_ms[0] >= pttl_ms[1] && pttl_ms[0] - pttl_ms[1] <= passed_ms;
+}
+
+/* "No such key" says nothing of the value. */
+static uint64_t key_lesser_ms(const long long pttl_ms[2])
+{
+        uint64_t least = 0;
+
+        for (unsigned i = 0; i < 2; i++) {
+                uint64_t ms = pttl_ms[i] == -1 ? MTSHIM_TTL_NONE : pttl_ms[i] > 0 ? (uint64_t)pttl_ms[i] : 1;
+
+                if (pttl_ms[i] >= -1 && (least == 0 || ms < least))
+                        least = ms;
+        }
+        return least != 0 ? least : 1;
+}
+
+static size_t key_write_three(char *resp, struct mt_bytes key)
+{
+        static const char *const heads[KEY_REPLIES] = {"4\r\nPTTL", "3\r\nGET", "4\r\nPTTL"};
+        char                    *p = resp;
+
+        for (unsigned i = 0; i < KEY_REPLIES; i++) {
+                p += sprintf(p, "*2\r\n$%s\r\n$%zu\r\n", heads[i], key.len);
+                p = mempcpy(p, key.ptr, key.len);
+                p = mempcpy(p, "\r\n", 2);
+        }
+        return (size_t)(p - resp);
+}
+
+/* Once more also where an idle connection turns out to have lost its server, as in key_ask(). */
+static enum mtshim_status key_get_with_ttl(struct mtshim *m, struct mt_bytes resp, struct key_with_ttl *take,
+                                           uint64_t *ttl_ms)
+{
+        struct api_call call;
+
+        for (unsigned tries = 0;;) {
+                enum mtshim_status status = api_begin(&call, m);
+                uint64_t           sent_ns = clock_precise_ns();
+                bool               good, fresh;
+
                 if (status != MTSHIM_OK)
-                        break;
-                *take = (struct key_with_ttl){&call, take->value, take->ttl_ms, MTSHIM_ERROR, false};
-                good = api_raw(&call, mt_bytes(resp, len), 4, key_take, take);
+                        return status;
+                *take = (struct key_with_ttl){.call = &call, .status = MTSHIM_OK};
+                good = api_raw(&call, resp, KEY_REPLIES, key_take, take);
                 fresh = call.loan.fresh;
-                status = good ? take->status : api_status(&call, NULL);
+                if (!good)
+                        take->status = api_status(&call, NULL);
                 api_end(&call);
-                if (!good && !fresh)
+                if (good && take->status == MTSHIM_OK &&
+                    (key_fits(take->pttl_ms, clock_precise_ns() - sent_ns) || ++tries == KEY_FITS_TRIES)) {
+                        *ttl_ms = key_lesser_ms(take->pttl_ms);
+                        return MTSHIM_OK;
+                }
+                mtshim_free(take->value.data);
+                take->value = (struct mtshim_value){NULL, 0};
+                if (good ? take->status != MTSHIM_OK : fresh)
+                        return take->status;
+                if (!good)
                         pool_drop_idle(m->pool);
-        } while (!good && !fresh);
-        free(resp);
-        return status;
+        }
 }
 
 API_EXPORT enum mtshim_status mtshim_get_with_ttl(struct mtshim *m, struct mtshim_bytes key, struct mtshim_value *value,
                                                   uint64_t *ttl_ms)
 {
         enum mtshim_status  status = api_check(m, &key, 1);
-        struct key_with_ttl take = {.value = value, .ttl_ms = ttl_ms};
+        struct key_with_ttl take = {.value = {NULL, 0}};
+        char               *resp;
 
         if (value == NULL || ttl_ms == NULL)
                 return api_say(MTSHIM_INVALID, "there is no place for the value, or its time to live");
         *value = (struct mtshim_value){NULL, 0};
         *ttl_ms = 0;
-        return status == MTSHIM_OK ? key_get_with_ttl(m, key, &take) : status;
+        if (status != MTSHIM_OK)
+                return status;
+        resp = key.len < SIZE_MAX / KEY_REPLIES - 64 ? malloc(KEY_REPLIES * (key.len + 64)) : NULL;
+        if (resp == NULL)
+                return api_say(MTSHIM_ERROR, "no memory");
+        status = key_get_with_ttl(m, mt_bytes(resp, key_write_three(resp, api_bytes(key))), &take, ttl_ms);
+        free(resp);
+        *value = take.value;
+        return status;
 }
 
 /* --------------------------------------------------------------------------------------------------------- set */

@@ -205,6 +205,46 @@ get a
 = OK '2'
 E
 
+# At its limit a server queues nothing, but reads as ever.
+printf 'set a 1\n' | bare "$API/api_play" "$SOCK" >/dev/null
+cli CONFIG SET maxmemory 1 >/dev/null
+[ "$(bare "$API/api_play" "$SOCK" <<<'getttl a 290000 300000')" = "OK '1'" ] || fail "a value and its time from a full server"
+cli CONFIG SET maxmemory 0 >/dev/null
+ok "a value and its time from a full server"
+
+# paired WHAT WANT PTTL VALUE PTTL ...: what a server answers that others write to meanwhile, each time it is asked
+paired() {
+        local what=$1 want=$2 server
+
+        # shellcheck disable=SC2016
+        perl -MIO::Socket::UNIX -e '
+                my $listens = IO::Socket::UNIX->new(Local => shift, Listen => 1) or die;
+                my $c = $listens->accept;
+                while (@ARGV) {
+                        my $asked = "";
+                        while ((() = $asked =~ /^\*2/mg) < 3 || $asked !~ /\$1\r\na\r\n\z/) { sysread($c, $asked, 4096, length $asked) or exit }
+                        my ($before, $value, $after) = splice @ARGV, 0, 3;
+                        syswrite $c, ":$before\r\n\$1\r\n$value\r\n:$after\r\n";
+                }
+                sysread $c, my $end, 1' "$T/fake.sock" "${@:3}" 2>"$T/err" &
+        own
+        server=$!
+        await 10 [ -S "$T/fake.sock" ] || { show "$T/err"; fail "no server that answers so"; }
+        MTSHIM_ENABLE=0 bare "$API/api_play" "$T/fake.sock" <<<'getttl a 999 1000' >"$T/out"
+        kill "$server" 2>/dev/null
+        rm -f "$T/fake.sock"
+        [ "$(cat "$T/out")" = "OK '$want'" ] || { show "$T/out" "$T/err"; fail "$what"; }
+}
+paired "as it is" v 1000 v 1000
+paired "written with more time" v 1000 w 5000 1000 v 1000
+paired "written with less" v 90000 w 1000 1000 v 1000
+paired "given an end" v -1 w 1000 1000 v 1000
+paired "made between" v -2 w 1000 1000 v 1000
+paired "gone meanwhile" v 1000 w -2 1000 v 1000
+paired "for ever" v 1000 w -1 1000 v 1000
+paired "always written" z 9000 w 1000 -2 x 1000 1000 y -2 -1 z 1000
+ok "a value and its time are of the same write, or the time is the lesser"
+
 # -------------------------------------------------------------------------------------------------- what it may be told
 
 printf 'pass\n' >"$T/password"
@@ -339,6 +379,7 @@ compute "there is none: nobody hangs" "computed 8, right 0, older 0, none 8, lat
 heard() {
         local what=$1 want=$2
 
+        : >"$T/heard"
         redis-cli -s "$SOCK" SUBSCRIBE mtshim:invalidate >"$T/heard" &
         own
         await 10 grep -q subscribe "$T/heard" || fail "no subscription"
