@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/mman.h>
 
 enum {
@@ -43,7 +44,7 @@ void below_permit(struct mt_bytes key, char name[BELOW_PERMIT_NAME])
 }
 
 /* The clock of the wall does not stop while the host sleeps, nor does the server's. */
-static uint64_t below_now_ns(void)
+uint64_t below_now_ns(void)
 {
         return clock_read_ns(CLOCK_BOOTTIME) + CLOCK_SHIFT();
 }
@@ -97,8 +98,21 @@ static bool below_grow(struct below *b, uint32_t size)
         return true;
 }
 
+/* What is over makes room where it is most of all: where there is always something outstanding, the end of all notes
+ * never comes. */
+static void below_compact(struct below *b, uint32_t size)
+{
+        if (b->capacity - b->tail >= size || b->head <= b->tail / 2)
+                return;
+        memmove(b->bytes, b->bytes + b->head, b->tail - b->head);
+        b->cursor -= b->head;
+        b->tail -= b->head;
+        b->head = 0;
+}
+
 static void below_note(struct below *b, const struct below_note *note, struct mt_bytes key)
 {
+        below_compact(b, note->size);
         if (key.len > BELOW_BYTES_MAX / 2 || (b->capacity - b->tail < note->size && !below_grow(b, note->size))) {
                 b->lost = true;
                 return;
@@ -244,6 +258,21 @@ void below_doubted(struct connection *c)
         errno = saved_errno;
 }
 
+void below_never(struct connection *c)
+{
+        struct below *b = &c->below;
+        uint32_t      at = b->cursor;
+        int           saved_errno = errno;
+
+        while (at < b->tail && below_at(b, at)->row < b->answered + c->owed)
+                at += below_at(b, at)->size;
+        below_remove(c, at, b->tail);
+        b->tail = at;
+        below_shrink(b);
+        below_lost(c);
+        errno = saved_errno;
+}
+
 void below_ended(struct connection *c)
 {
         struct below *b = &c->below;
@@ -287,6 +316,44 @@ static bool below_leaves_key(const struct command *command)
         for (unsigned i = 0; i < sizeof verbs / sizeof *verbs; i++)
                 if (strcmp(command->row->name, verbs[i]) == 0)
                         return true;
+        return false;
+}
+
+static bool below_word_is(struct mt_bytes word, const char *upper)
+{
+        return word.len == strlen(upper) && strncasecmp(word.ptr, upper, word.len) == 0;
+}
+
+static bool below_is_soon(struct mt_bytes digits, uint64_t unit_ms)
+{
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < digits.len && n < BELOW_SETTLE_MS; i++) {
+                if (digits.ptr[i] < '0' || digits.ptr[i] > '9')
+                        return true; /* the server refuses it */
+                n = n * 10 + (uint64_t)(digits.ptr[i] - '0');
+        }
+        return n * unit_ms < BELOW_SETTLE_MS;
+}
+
+/* Of one of these: is the key gone by itself, before whoever wrote it must have had the answer? Of a time that only the
+ * server can tell it may be. */
+static bool below_ends_soon(const struct command *command)
+{
+        static const struct {
+                const char *word;
+                uint64_t    unit_ms; /* of the number that follows; 0: it may be any time */
+        } words[] = {{"EX", 1000}, {"PX", 1}, {"EXAT", 0}, {"PXAT", 0}, {"KEEPTTL", 0}};
+        const char *name = command->row->name;
+
+        if (strcmp(name, "SETEX") == 0 || strcmp(name, "PSETEX") == 0)
+                return command->argc < 4 || below_is_soon(command_word(command, 2), name[0] == 'S' ? 1000 : 1);
+        for (uint32_t i = 3; strcmp(name, "SET") == 0 && i < command->argc; i++)
+                for (unsigned k = 0; k < sizeof words / sizeof *words; k++)
+                        if (below_word_is(command_word(command, i), words[k].word) &&
+                            (words[k].unit_ms == 0 || i + 1 == command->argc ||
+                             below_is_soon(command_word(command, i + 1), words[k].unit_ms)))
+                                return true;
         return false;
 }
 
@@ -414,13 +481,16 @@ static void below_note_key(void *arg, struct mt_bytes key)
 static void below_sent_write(struct connection *c, const struct command *command)
 {
         struct below_noting noting = {.connection = c};
+        uint64_t            sent_ns;
 
-        if (c->below.through)
-                return;
         if (c->below.multi_ns != 0)
                 noting.note.sent_ns = c->below.multi_ns;
         else if (!below_leaves_key(command))
                 below_delete_permits(c, command, &noting.note.sent_ns);
+        else if (below_ends_soon(command)) /* but no error for a SET, however late: README */
+                below_delete_permits(c, command, &sent_ns);
+        if (c->below.through)
+                return;
         noting.note.row = c->below.answered + c->owed + 1;
         if (!command_each_key(command, below_note_key, &noting) && command->class == COMMAND_WRITE)
                 return; /* the server refuses it: the words are no command */

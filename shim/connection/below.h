@@ -12,6 +12,9 @@
  * the tiers already or are still to delete the permit; and that is seen by WATCH. Whatever else ends a permit
  * (eviction, FLUSHDB, another server) only keeps values from being put back. tests/tiers/model.c tries all of it.
  *
+ * A SET leaves a key behind, which a value that is put back cannot pass unseen; but one whose time may be over before
+ * it is answered is a deletion too. It is not made to fail, however late.
+ *
  * Inside MULTI nothing of ours may stand: there the permit of the whole database, which every value needs too, is
  * deleted before MULTI. Where replies cannot be told apart no permit is deleted: README names these connections. */
 #ifndef MT_BELOW_H
@@ -41,6 +44,8 @@ enum { BELOW_PERMIT_LIFE_MS = 86400000 };
  * on all machines. */
 enum { BELOW_PERMITS = 16384, BELOW_PERMIT_NAME = 32 };
 void below_permit(struct mt_bytes key, char name[BELOW_PERMIT_NAME]);
+/* The clock by which BELOW_LATE_NS pass. */
+uint64_t below_now_ns(void);
 
 /* Part of struct connection; all zero where nothing is noted. */
 struct below {
@@ -70,6 +75,8 @@ void below_permitted(struct connection *c, const void *reply);
 void below_executed(struct connection *c, bool another);
 /* Of all that is noted, some may have been executed, and their replies be seen before we see them; it stays noted. */
 void below_doubted(struct connection *c);
+/* The command that has the last row, which is about to be dropped, will not be known to be answered. */
+void below_never(struct connection *c);
 /* Nothing that is outstanding will be answered. */
 void below_ended(struct connection *c);
 /* The connection begins, anew perhaps, or ends: nothing is outstanding. */

@@ -211,7 +211,7 @@ static MT_COLD void session_apply_last(struct connection *c)
                 return;
         session_touch(c, row.class, row.hash, row.count);
         if (MT_UNLIKELY(runtime.below))
-                below_doubted(c);
+                below_never(c);
         owed_drop_last(&c->queue);
         c->owed--;
 }

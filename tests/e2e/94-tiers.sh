@@ -184,7 +184,7 @@ ok "what no one deleted is put back, the session goes on"
 at=$(($(date +%s) + 100))
 play_of <<<$'cmd c SET doc:back value EX 100\ncmd c SET doc:back value KEEPTTL\ncmd c SET doc:for value EXAT '$at >/dev/null
 cli DEL doc:back doc:for >/dev/null
-play_of <<<$'cmd c GET doc:back' >/dev/null
+play_of <<<$'cmd c GET doc:back\ncmd c GET doc:for' >/dev/null
 await 5 all_stand || fail "permits do not stand"
 play_of <<<$'cmd c GET doc:back\ncmd c GET doc:for' >/dev/null
 for key in doc:back doc:for; do
@@ -196,6 +196,43 @@ before=$(cli EXISTS mtshim:permit:all)
 play_of <<<$'cmd c MULTI\ncmd c PING\ncmd c EXEC' >/dev/null
 [ "$before$(cli EXISTS mtshim:permit:all)" = 10 ] || fail "MULTI leaves the permit of the database"
 ok "a transaction ends the permit of its database"
+
+# What is over before its answer is there deletes, and so does what no command names.
+# one_permit_less WHAT: the script on standard input ends the permit of doc:p
+one_permit_less() {
+        local what=$1 before
+
+        cli DEL doc:p >/dev/null
+        play_of <<<'cmd c SET doc:p v' >/dev/null
+        cli DEL doc:p >/dev/null
+        play_of <<<'cmd c GET doc:p' >/dev/null
+        before=$(permits)
+        "${@:2}" >/dev/null
+        [ "$(permits)" = $((before - ${LESS-1})) ] || fail "$what: $before permits, then $(permits)"
+}
+while read -r words; do
+        one_permit_less "$words" play_of <<<"cmd c $words"
+        one_permit_less "$words, in a pipeline" play_of <<<$'append c PING\nappend c '"$words"$'\nreply c\nreply c'
+done <<'E2'
+SET doc:p x PX 900
+SET doc:p x NX px 0900
+SET doc:p x EXAT 1
+SET doc:p x KEEPTTL
+PSETEX doc:p 900 x
+SET doc:p x PX none
+E2
+LESS=0
+for words in "SET doc:p x" "SET doc:p x EX 10" "SETEX doc:p 10 x" "SET doc:p x PX 9000000000000"; do
+        one_permit_less "$words" play_of <<<"cmd c $words"
+        one_permit_less "$words, in a pipeline" play_of <<<$'append c '"$words"$'\nreply c'
+done
+unset LESS
+ok "a SET whose time may be over before it is answered ends the key's permit, no other does"
+for words in "pattern doc:p*" "invalidatepattern doc:p*" "invalidate doc:p"; do
+        one_permit_less "$words" bare "$BUILD/progs/api_play" "$SOCK" <<<"$words"
+        is "$words" doc:p nil
+done
+ok "the C interface ends permits, where it clears tiers"
 
 got=$(play_of <<<$'append c DEL doc:w\nwrite c\nreply c\ncmd c PING\nappend c DEL doc:w\nwrite c\nadvance 1\nreply c' | tr '\n' ' ')
 [ "$got" = "3 i=0 5 s=4:PONG " ] || fail "a late deletion: $got"
@@ -221,6 +258,16 @@ for script in 'cmd c GET doc:x' 'cmd c SET doc:x y' $'cmd c GET doc:x\ncmd c DEL
 done
 MTSHIM_TIERS="l3=redis:/not/there" said "a Redis that cannot be reached" \
         '^mtshim.*: Redis at /not/there: No such file' $'cmd c GET doc:x\ncmd c SET doc:x y'
+
+# ------------------------------------------------------------------------------------------------------ many notes
+tiers 0
+play_of <<<'cmd c SET doc:stays here' >/dev/null
+LONG=$(printf '%4000s' '' | tr ' ' x)
+play_of <<<$'append c DEL doc:w\nrepeat 1200\nappend c DEL doc:'"$LONG"$'\nreply c\nend\nreply c' >/dev/null
+is "where there is always a deletion on its way, keys are noted one by one" doc:stays here
+play_of <<<'cmd c SET doc:stays here' >/dev/null
+play_of <<<$'cmd c DEL doc:w\nappend c CLIENT REPLY OFF\nrepeat 1200\nappend c DEL doc:'"$LONG"$'\nend\nwrite c' >/dev/null
+is "where no answers are wanted, none is waited for" doc:stays here
 
 # ----------------------------------------------------------------------------------------------- restart, and stat
 tiers 0
