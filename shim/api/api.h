@@ -83,8 +83,8 @@ enum mtshim_status api_store_alone(struct mtshim *m, struct mtshim_bytes key, st
 
 enum mtshim_status api_check_ttl(uint64_t ttl_ms);
 
-/* What matches is removed from the tiers below Redis, of this database. */
-void api_remove_below(struct api_call *call, struct mt_bytes glob);
+/* What matches is removed from the tiers below Redis, of this database, and does not come back. */
+enum mtshim_status api_remove_below(struct api_call *call, struct mt_bytes glob);
 
 /* One message to whoever listens: that this key was written, or removed, or that those which match were. */
 enum api_message { API_UPDATE, API_REMOVE, API_PATTERN };

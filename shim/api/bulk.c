@@ -84,6 +84,17 @@ API_EXPORT enum mtshim_status mtshim_remove_bulk(struct mtshim *m, const struct 
 
 enum { BULK_CURSOR_MAX = 24 };
 
+/* Is it what SCAN answers with: the next cursor, and names? */
+static bool bulk_is_scan(const struct abi *abi, const void *reply, const void **next, const void **names)
+{
+        if (abi_reply_type(reply) != ABI_REPLY_ARRAY || abi_reply_elements(abi, reply) != 2)
+                return false;
+        *next = abi_reply_element(abi, reply, 0);
+        *names = abi_reply_element(abi, reply, 1);
+        return abi_reply_type(*next) == ABI_REPLY_STRING && abi_reply_len(abi, *next) < BULK_CURSOR_MAX &&
+               abi_reply_type(*names) == ABI_REPLY_ARRAY;
+}
+
 /* One step of SCAN: what it names is removed at once. Servers may name more keys than they were asked for. */
 static enum mtshim_status bulk_step(struct api_call *call, struct bulk *bulk, struct mt_bytes glob,
                                     char cursor[BULK_CURSOR_MAX])
@@ -97,16 +108,11 @@ static enum mtshim_status bulk_step(struct api_call *call, struct bulk *bulk, st
 
         if (status != MTSHIM_OK)
                 goto out;
-        status = api_say(MTSHIM_ERROR, "the server answers SCAN oddly");
-        if (abi_reply_type(reply) != ABI_REPLY_ARRAY || abi_reply_elements(abi, reply) != 2)
+        if (!bulk_is_scan(abi, reply, &next, &names)) {
+                status = api_say(MTSHIM_ERROR, "the server answers SCAN oddly");
                 goto out;
-        next = abi_reply_element(abi, reply, 0);
-        names = abi_reply_element(abi, reply, 1);
-        if (abi_reply_type(next) != ABI_REPLY_STRING || abi_reply_len(abi, next) >= BULK_CURSOR_MAX ||
-            abi_reply_type(names) != ABI_REPLY_ARRAY)
-                goto out;
+        }
         memcpy(cursor, abi_reply_str(abi, next), abi_reply_len(abi, next) + 1);
-        status = MTSHIM_OK;
         for (size_t i = 0; i < abi_reply_elements(abi, names) && status == MTSHIM_OK; i++) {
                 const void *name = abi_reply_element(abi, names, i);
 
@@ -127,13 +133,16 @@ out:
 static enum mtshim_status bulk_scan(struct api_call *call, struct bulk *bulk, struct mtshim_bytes glob)
 {
         char               cursor[BULK_CURSOR_MAX] = "0";
-        enum mtshim_status status;
+        enum mtshim_status below, status;
 
-        api_remove_below(call, api_bytes(glob)); /* before, so that nothing is put back that is then passed over */
+        status = api_remove_below(call, api_bytes(glob)); /* before, so that nothing is put back that is passed over */
+        if (status != MTSHIM_OK)
+                return status;
         do {
                 status = bulk_step(call, bulk, api_bytes(glob), cursor);
         } while (status == MTSHIM_OK && strcmp(cursor, "0") != 0);
-        api_remove_below(call, api_bytes(glob));
+        below = api_remove_below(call, api_bytes(glob));
+        status = status == MTSHIM_OK ? below : status;
         if (status == MTSHIM_OK && call->c != NULL && call->c->announces)
                 status = api_tell(call, API_PATTERN, glob);
         return status;

@@ -6,6 +6,8 @@
 #include "../../invalidation/invalidation.h"
 #include "../../l1/tier/tier.h"
 
+#include <stdio.h>
+
 struct tell {
         struct api_call   *call;
         enum mtshim_status status;
@@ -87,12 +89,47 @@ static bool tell_below(const struct api_call *call, struct mt_bytes key, struct 
         return true;
 }
 
-void api_remove_below(struct api_call *call, struct mt_bytes glob)
+static void tell_permitted(void *arg, const void *reply)
+{
+        below_permitted(arg, reply);
+}
+
+/* What somebody has found in a tier before it is cleared must not get into Redis after it: below.h. False: the
+ * connection broke. */
+static bool tell_end_permit(struct api_call *call, const char *permit)
+{
+        char resp[64 + BELOW_PERMIT_NAME];
+        int  len = snprintf(resp, sizeof resp, "*2\r\n$3\r\nDEL\r\n$%zu\r\n%s\r\n", strlen(permit), permit);
+
+        return !runtime.below || api_raw(call, mt_bytes(resp, (size_t)len), 1, tell_permitted, call->c);
+}
+
+/* A key, or all that match. */
+static enum mtshim_status tell_clear_below(struct api_call *call, struct mt_bytes what, bool pattern)
 {
         struct tier_key named;
+        char            permit[BELOW_PERMIT_NAME];
+        uint64_t        began_ns = below_now_ns();
+        bool            ended;
 
-        if (tell_below(call, glob, &named))
-                tiers_remove_pattern(runtime_tiers(), named.server, named.database, glob);
+        if (!tell_below(call, what, &named))
+                return MTSHIM_OK;
+        below_permit(pattern ? mt_bytes(NULL, 0) : what, permit);
+        ended = tell_end_permit(call, permit);
+        if (pattern)
+                tiers_remove_pattern(runtime_tiers(), named.server, named.database, what);
+        else
+                tiers_remove(runtime_tiers(), &named, 1);
+        if (!ended)
+                return api_status(call, NULL);
+        if (below_now_ns() - began_ns < BELOW_LATE_NS)
+                return MTSHIM_OK;
+        return api_say(MTSHIM_ERROR, "it took so long that a tier may have brought back what was removed");
+}
+
+enum mtshim_status api_remove_below(struct api_call *call, struct mt_bytes glob)
+{
+        return tell_clear_below(call, glob, true);
 }
 
 /* By whatever address it is known here. */
@@ -119,22 +156,19 @@ static void tell_clear_matching(struct api_call *call, struct mt_bytes glob)
 static enum mtshim_status tell_invalidate(struct mtshim *m, struct mtshim_bytes what, enum api_message message)
 {
         struct api_call    call;
-        struct tier_key    named;
         enum mtshim_status status = api_check(m, &what, 1);
 
         if (status == MTSHIM_OK)
                 status = api_begin(&call, m);
         if (status != MTSHIM_OK)
                 return status;
-        if (message == API_PATTERN) {
-                api_remove_below(&call, api_bytes(what));
+        status = tell_clear_below(&call, api_bytes(what), message == API_PATTERN);
+        if (message == API_PATTERN)
                 tell_clear_matching(&call, api_bytes(what));
-        } else {
-                if (tell_below(&call, api_bytes(what), &named))
-                        tiers_remove(runtime_tiers(), &named, 1);
+        else
                 tell_clear_here(&call, api_bytes(what));
-        }
-        status = api_tell(&call, message, what);
+        if (status == MTSHIM_OK)
+                status = api_tell(&call, message, what);
         api_end(&call);
         return status;
 }

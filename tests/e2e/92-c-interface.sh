@@ -222,7 +222,9 @@ paired() {
                 my $c = $listens->accept;
                 while (@ARGV) {
                         my $asked = "";
-                        while ((() = $asked =~ /^\*2/mg) < 3 || $asked !~ /\$1\r\na\r\n\z/) { sysread($c, $asked, 4096, length $asked) or exit }
+                        while ((() = $asked =~ /^\*2/mg) < 3 || $asked !~ /\$1\r\na\r\n\z/) {
+                                sysread($c, $asked, 4096, length $asked) or exit;
+                        }
                         my ($before, $value, $after) = splice @ARGV, 0, 3;
                         syswrite $c, ":$before\r\n\$1\r\n$value\r\n:$after\r\n";
                 }
