@@ -178,7 +178,7 @@ static void below_remove(struct connection *c, uint32_t from, uint32_t to)
 
 /* The last moment in which whoever deleted the permit may let the program believe in what it did. A transaction that
  * the program keeps open for so long is its own affair: it is not made to fail by us. */
-static void below_judge(struct connection *c, uint32_t from, uint32_t to)
+static void below_judge(struct connection *c, uint32_t from, uint32_t to, bool transaction)
 {
         while (from < to) {
                 const struct below_note *note = below_at(&c->below, from);
@@ -188,7 +188,7 @@ static void below_judge(struct connection *c, uint32_t from, uint32_t to)
                         continue;
                 log_once(LOG_WARN, "%s: a deletion took longer than %u s: a tier may have brought back what it deleted",
                          c->endpoint.id.address, (unsigned)(BELOW_LATE_NS / NS_PER_S));
-                c->below.late |= c->below.multi_ns == 0 && !fault(FAULT_below_late);
+                c->below.late |= !transaction && !fault(FAULT_below_late);
         }
 }
 
@@ -225,7 +225,7 @@ void below_answered(struct connection *c, bool ours, bool queued)
                 b->cursor += below_at(b, b->cursor)->size;
         if (!queued) {
                 below_remove(c, from, b->cursor);
-                below_judge(c, from, b->cursor);
+                below_judge(c, from, b->cursor, c->doubt & DOUBT_MULTI); /* refused inside of one, perhaps */
                 if (from == b->head)
                         b->head = b->cursor;
                 below_shrink(b);
@@ -240,7 +240,7 @@ void below_executed(struct connection *c, bool another)
         int           saved_errno = errno;
 
         below_remove(c, b->head, b->cursor);
-        below_judge(c, b->head, b->cursor);
+        below_judge(c, b->head, b->cursor, true);
         b->head = b->cursor;
         if (!another)
                 b->multi_ns = 0;
@@ -281,6 +281,7 @@ void below_ended(struct connection *c)
         b->answered += c->owed;
         b->head = b->cursor = b->tail;
         b->multi_ns = 0;
+        b->open = false;
         below_shrink(b);
 }
 
@@ -483,7 +484,7 @@ static void below_sent_write(struct connection *c, const struct command *command
         struct below_noting noting = {.connection = c};
         uint64_t            sent_ns;
 
-        if (c->below.multi_ns != 0)
+        if (c->below.open)
                 noting.note.sent_ns = c->below.multi_ns;
         else if (!below_leaves_key(command))
                 below_delete_permits(c, command, &noting.note.sent_ns);
@@ -500,15 +501,20 @@ void below_sent(struct connection *c, const struct command *command)
 {
         int saved_errno = errno;
 
-        if (c->owed == 0 && !(c->doubt & DOUBT_MULTI))
+        if (c->owed == 0 && !(c->doubt & DOUBT_MULTI)) {
                 c->below.multi_ns = 0;
+                c->below.open = false;
+        }
         switch (command->class) {
         case COMMAND_WRITE:
         case COMMAND_SCRIPT: below_sent_write(c, command); break;
         case COMMAND_MULTI:
-                if (c->below.multi_ns == 0 && !below_delete_permits(c, command, &c->below.multi_ns))
+                if (!c->below.open && !below_delete_permits(c, command, &c->below.multi_ns))
                         c->below.multi_ns = below_now_ns();
+                c->below.open = true;
                 break;
+        case COMMAND_EXEC:
+        case COMMAND_DISCARD: c->below.open &= command->argc != 1; break; /* with a word too many it is none */
         case COMMAND_FLUSHDB:
         case COMMAND_FLUSHALL:
         case COMMAND_SWAPDB: below_flush(c, command->class != COMMAND_FLUSHDB); break;

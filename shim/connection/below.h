@@ -54,6 +54,7 @@ struct below {
         uint32_t capacity;
         uint64_t answered; /* rows of what is owed that are gone */
         uint64_t multi_ns; /* when MULTI was sent, of a transaction that may be open; 0: none is */
+        bool     open;     /* MULTI was sent, and what ends it was not */
         bool     async;    /* the command is sent by the asynchronous API */
         bool     behind;   /* the command stands behind another in the same bytes: nothing can go before it */
         bool     through;  /* the command's key is looked after by whoever sends it (through.c) */

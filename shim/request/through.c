@@ -6,6 +6,7 @@
  *
  * Putting back, on the program's own connection, in two writes, between which nothing of the program's is sent:
  *
+ *   MULTI | EXEC                                             refused? then SET would be no transaction's below
  *   WATCH permits key | PTTL of each permit | GET key        has each stood for BELOW_SETTLE_MS, and is it nil still?
  *   (look in the tiers once more)
  *   MULTI | SET key value PX ttl NX | EXEC                   or UNWATCH, and permits that are not there are made
@@ -96,7 +97,7 @@ bool through_concerns(struct connection *c, struct mt_bytes key)
 
 /* ---------------------------------------------------------------------------------------------- questions of ours */
 
-enum { THROUGH_ANSWERS = 4 };
+enum { THROUGH_ANSWERS = 6 };
 
 struct through_answers {
         void    *reply[THROUGH_ANSWERS];
@@ -186,10 +187,12 @@ struct through_names {
         char permit[2][BELOW_PERMIT_NAME];
 };
 
-/* True: the answers are WATCH's, one of PTTL for each permit, and GET's. */
+/* True: the answers are MULTI's, EXEC's, WATCH's, one of PTTL for each permit, and GET's. */
+enum { THROUGH_PTTL = 3, THROUGH_GET = 5 };
 static bool through_watch(struct connection *c, struct mt_bytes key, struct through_names *names,
                           struct through_answers *answers)
 {
+        const char *multi[] = {"MULTI"}, *exec[] = {"EXEC"};
         const char *watch[] = {"WATCH", names->permit[0], names->permit[1], key.ptr};
         size_t      watch_len[] = {5, strlen(names->permit[0]), strlen(names->permit[1]), key.len};
         const char *get[] = {"GET", key.ptr};
@@ -201,7 +204,8 @@ static bool through_watch(struct connection *c, struct mt_bytes key, struct thro
                 watch_len[1] = watch_len[2] = watch_len[3] = 13;
         }
         connection_enter_hiredis(c);
-        appended = through_append(c, answers, 4, watch, watch_len);
+        appended = through_append(c, answers, 1, multi, NULL) && through_append(c, answers, 1, exec, NULL) &&
+                   through_append(c, answers, 4, watch, watch_len);
         for (unsigned i = 0; i < 2; i++) {
                 const char *pttl[] = {"PTTL", names->permit[i]};
 
@@ -277,8 +281,8 @@ static bool through_put_back(struct connection *c, const struct tier_key *named)
                 return false;
         denied = through_denied(c, &answers);
         for (unsigned i = 0; i < 2; i++)
-                permit[i] = denied ? THROUGH_YOUNG : through_permit(c, answers.reply[1 + i]);
-        nil = !denied && abi_reply_type(answers.reply[3]) == ABI_REPLY_NIL;
+                permit[i] = denied ? THROUGH_YOUNG : through_permit(c, answers.reply[THROUGH_PTTL + i]);
+        nil = !denied && abi_reply_type(answers.reply[THROUGH_GET]) == ABI_REPLY_NIL;
         through_forget(c, &answers);
         if (nil && permit[0] == THROUGH_OLD && permit[1] == THROUGH_OLD)
                 value = through_look(c, named, &found); /* after WATCH was answered */

@@ -234,6 +234,14 @@ for words in "pattern doc:p*" "invalidatepattern doc:p*" "invalidate doc:p"; do
 done
 ok "the C interface ends permits, where it clears tiers"
 
+# One transaction is answered late, the next has its own permit to end.
+play_of <<<$'append c MULTI\nappend c DEL doc:w\nappend c EXEC\nwrite c\nrun redis-cli -s '"$SOCK"$' SET mtshim:permit:all "" >/dev/null
+append c MULTI\nappend c DEL doc:w\nappend c EXEC\nreply c\nreply c\nreply c\nreply c\nreply c\nreply c\ncmd c PING' >"$T/got"
+[ "$(cli EXISTS mtshim:permit:all)" = 0 ] || { show "$T/got"; fail "a transaction behind another leaves the permit"; }
+[ "$(tr '\n' ' ' <"$T/got")" = "5 s=2:OK 5 s=6:QUEUED 2 [1]{ 3 i=0 } 5 s=2:OK 5 s=6:QUEUED 2 [1]{ 3 i=0 } 5 s=4:PONG " ] ||
+        { show "$T/got"; fail "a transaction behind another: replies"; }
+ok "a transaction behind another that is not answered yet ends the permit too"
+
 got=$(play_of <<<$'append c DEL doc:w\nwrite c\nreply c\ncmd c PING\nappend c DEL doc:w\nwrite c\nadvance 1\nreply c' | tr '\n' ' ')
 [ "$got" = "3 i=0 5 s=4:PONG " ] || fail "a late deletion: $got"
 ok "a deletion that took too long is not believed in"
@@ -244,6 +252,19 @@ got=$(play_of <<<$'cmd c AUTH few pw\ncmd c SET doc:few a\ncmd c DEL doc:few\ncm
 [ "$got" = "5 s=2:OK 5 s=2:OK 3 i=1 5 s=4:PONG " ] || fail "without rights: $got"
 grep -q 'permits cannot be deleted' "$T/err" || { show "$T/err"; fail "no line tells of the missing right"; }
 ok "who may not delete permits is told so in one line"
+
+# Without MULTI its SET would be made at once, whatever has been deleted.
+cli ACL SETUSER half on '>pw' '~*' '&*' '+@all' -multi >/dev/null
+play_of <<<$'cmd c SET doc:half v\ncmd c GET doc:half' >/dev/null
+cli DEL doc:half >/dev/null
+play_of <<<$'cmd c GET doc:half' >/dev/null
+await 5 all_stand || fail "permits do not stand"
+got=$(play_of <<<$'cmd c AUTH half pw\ncmd c GET doc:half\ncmd c PING' | tr '\n' ' ')
+[ "$got" = "5 s=2:OK 1 s=1:v 5 s=4:PONG " ] || fail "without MULTI: $got"
+[ "$(cli EXISTS doc:half)" = 0 ] || fail "put back outside of a transaction"
+play_of <<<'cmd c GET doc:half' >/dev/null
+[ "$(cli EXISTS doc:half)" = 1 ] || fail "not put back by who may"
+ok "who may not use MULTI puts nothing back"
 
 # ------------------------------------------------------------------------------------------------ what is not there
 # said WHAT LINE SCRIPT: by the program's own standard error, and once
