@@ -8,8 +8,8 @@
 bool glob_match(struct mt_bytes pattern, struct mt_bytes string);
 
 /* How many bytes at the head of the pattern stand for themselves: no star, question mark, class, escape among them. */
+size_t glob_literal_prefix(struct mt_bytes pattern);
 /* A pattern that matches this string alone, in the room given; ptr NULL: it does not fit. */
 struct mt_bytes glob_literal(struct mt_bytes string, char *room, size_t size);
-size_t          glob_literal_prefix(struct mt_bytes pattern);
 
 #endif

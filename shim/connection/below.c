@@ -308,16 +308,32 @@ void below_flush(struct connection *c, bool whole_server)
 
 /* ------------------------------------------------------------------------------------------------------ when sent */
 
+static bool below_is_one_of(const struct command *command, const char *const *verbs, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (strcmp(command->row->name, verbs[i]) == 0)
+                        return true;
+        return false;
+}
+#define BELOW_IS_ONE_OF(command, verbs) below_is_one_of(command, verbs, sizeof(verbs) / sizeof *(verbs))
+
 /* Commands that leave a key behind in any case, or nothing changed: a value that is put back (SET NX, the key WATCHed)
  * cannot pass them unseen, and they do not delete. */
 static bool below_leaves_key(const struct command *command)
 {
         static const char *const verbs[] = {"SET", "SETEX", "PSETEX", "SETNX", "GETSET", "MSET", "MSETNX"};
 
-        for (unsigned i = 0; i < sizeof verbs / sizeof *verbs; i++)
-                if (strcmp(command->row->name, verbs[i]) == 0)
-                        return true;
-        return false;
+        return BELOW_IS_ONE_OF(command, verbs);
+}
+
+/* Commands that wait for as long as the program likes. What they take is a list, a sorted set or a stream: no tier has
+ * a value of its key since it was made, and who makes it for them deletes a permit himself. */
+static bool below_waits(const struct command *command)
+{
+        static const char *const verbs[] = {"BLPOP",  "BRPOP",    "BRPOPLPUSH", "BLMOVE",    "BLMPOP",
+                                            "BZMPOP", "BZPOPMAX", "BZPOPMIN",   "XREADGROUP"};
+
+        return BELOW_IS_ONE_OF(command, verbs);
 }
 
 static bool below_word_is(struct mt_bytes word, const char *upper)
@@ -482,12 +498,12 @@ static void below_note_key(void *arg, struct mt_bytes key)
 static void below_sent_write(struct connection *c, const struct command *command)
 {
         struct below_noting noting = {.connection = c};
-        uint64_t            sent_ns;
+        uint64_t            sent_ns = 0;
 
         if (c->below.open)
                 noting.note.sent_ns = c->below.multi_ns;
         else if (!below_leaves_key(command))
-                below_delete_permits(c, command, &noting.note.sent_ns);
+                below_delete_permits(c, command, below_waits(command) ? &sent_ns : &noting.note.sent_ns);
         else if (below_ends_soon(command)) /* but no error for a SET, however late: README */
                 below_delete_permits(c, command, &sent_ns);
         if (c->below.through)

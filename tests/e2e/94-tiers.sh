@@ -245,6 +245,9 @@ ok "a transaction behind another that is not answered yet ends the permit too"
 got=$(play_of <<<$'append c DEL doc:w\nwrite c\nreply c\ncmd c PING\nappend c DEL doc:w\nwrite c\nadvance 1\nreply c' | tr '\n' ' ')
 [ "$got" = "3 i=0 5 s=4:PONG " ] || fail "a late deletion: $got"
 ok "a deletion that took too long is not believed in"
+got=$(play_of <<<$'append c BLPOP doc:w 0\nwrite c\nadvance 1\nforeign RPUSH doc:w x\nreply c\ncmd c PING' | tr '\n' ' ')
+[ "$got" = "2 [2]{ 1 s=5:doc:w, 1 s=1:x } 5 s=4:PONG " ] || fail "one that waits: $got"
+ok "but one that waits for others is"
 
 # ------------------------------------------------------------------------------------------------- other accounts
 cli ACL SETUSER few on '>pw' '~doc:*' '+@all' >/dev/null
