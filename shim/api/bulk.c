@@ -137,7 +137,7 @@ static enum mtshim_status bulk_scan(struct api_call *call, struct bulk *bulk, st
 
         status = api_remove_below(call, api_bytes(glob)); /* before, so that nothing is put back that is passed over */
         if (status != MTSHIM_OK)
-                return status;
+                return status; /* nothing has been removed from Redis */
         do {
                 status = bulk_step(call, bulk, api_bytes(glob), cursor);
         } while (status == MTSHIM_OK && strcmp(cursor, "0") != 0);

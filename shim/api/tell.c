@@ -156,7 +156,7 @@ static void tell_clear_matching(struct api_call *call, struct mt_bytes glob)
 static enum mtshim_status tell_invalidate(struct mtshim *m, struct mtshim_bytes what, enum api_message message)
 {
         struct api_call    call;
-        enum mtshim_status status = api_check(m, &what, 1);
+        enum mtshim_status status = api_check(m, &what, 1), told;
 
         if (status == MTSHIM_OK)
                 status = api_begin(&call, m);
@@ -167,10 +167,9 @@ static enum mtshim_status tell_invalidate(struct mtshim *m, struct mtshim_bytes 
                 tell_clear_matching(&call, api_bytes(what));
         else
                 tell_clear_here(&call, api_bytes(what));
-        if (status == MTSHIM_OK)
-                status = api_tell(&call, message, what);
+        told = api_tell(&call, message, what); /* in any case: what cannot be told is owed */
         api_end(&call);
-        return status;
+        return status == MTSHIM_OK ? told : status;
 }
 
 API_EXPORT enum mtshim_status mtshim_invalidate(struct mtshim *m, struct mtshim_bytes key)

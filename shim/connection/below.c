@@ -188,7 +188,7 @@ static void below_judge(struct connection *c, uint32_t from, uint32_t to, bool t
                         continue;
                 log_once(LOG_WARN, "%s: a deletion took longer than %u s: a tier may have brought back what it deleted",
                          c->endpoint.id.address, (unsigned)(BELOW_LATE_NS / NS_PER_S));
-                c->below.late |= !transaction && !fault(FAULT_below_late);
+                c->below.late |= !transaction && c->announces && !fault(FAULT_below_late);
         }
 }
 
